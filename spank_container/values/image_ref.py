@@ -1,0 +1,147 @@
+"""What a user types after --image=, as a value.
+
+docker:NAME[:TAG][@DIGEST] names an image in a registry, by Docker Hub's rules (docker.io, library/, latest);
+id:DIGEST names an image that is in the store. `docker:` may be left out.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import NewType
+
+from spank_container.errors import ParseError
+
+Digest = NewType("Digest", str)
+"""sha256:HEX or sha512:HEX, checked by `parse_digest`: safe as a part of a file name once `:` is `-`."""
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
+_COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*", re.ASCII)
+_REGISTRY = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?", re.ASCII)
+_LONGEST = 255
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryRef:
+    """An image in a registry; `digest`, when there is one, wins over `tag`."""
+
+    registry: str
+    repository: str
+    tag: str
+    digest: Digest | None = None
+
+    @property
+    def name(self) -> str:
+        """The reference as containers-image programs take it, behind docker://."""
+        if self.digest:
+            return f"{self.registry}/{self.repository}@{self.digest}"
+        return f"{self.registry}/{self.repository}:{self.tag}"
+
+    def __str__(self) -> str:
+        return f"docker:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageId:
+    """An image in the store, by its digest."""
+
+    digest: Digest
+
+    def __str__(self) -> str:
+        return f"id:{self.digest}"
+
+
+ImageRef = RegistryRef | ImageId
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedImage:
+    """A reference that was resolved, once, at submit; the tag may move, the job does not."""
+
+    reference: ImageRef
+    digest: Digest
+
+
+def parse_digest(text: str) -> Digest:
+    """Raises ParseError unless `text` is a whole sha256 or sha512 digest (CVE-2024-3727, CVE-2022-39237)."""
+    if not _DIGEST.fullmatch(text):
+        raise ParseError(
+            "this is no digest", text, (0, len(text)), hint="a digest is sha256: and 64 hexadecimal digits"
+        )
+    return Digest(text)
+
+
+def parse_image_ref(text: str) -> ImageRef:
+    """Read what the user typed after --image=; ParseError points at what is wrong."""
+    if not text:
+        raise ParseError("--image: the name is empty", text, (0, 1), hint="give an image, as docker:debian:trixie")
+    if text.startswith("id:"):
+        return ImageId(_digest_at(text, 3))
+    return _registry_ref(text, len("docker:") if text.startswith("docker:") else 0)
+
+
+def _registry_ref(text: str, start: int) -> RegistryRef:
+    name_end = text.find("@", start)
+    digest = None
+    if name_end < 0:
+        name_end = len(text)
+    else:
+        digest = _digest_at(text, name_end + 1)
+    tag_colon = text.rfind(":", max(start, text.rfind("/", start, name_end)), name_end)
+    tag = "latest"
+    if tag_colon >= 0:
+        tag = _tag_at(text, tag_colon + 1, name_end)
+        name_end = tag_colon
+    registry, repository = _registry_and_repository(text, start, name_end)
+    return RegistryRef(registry, repository, tag, digest)
+
+
+def _digest_at(text: str, start: int) -> Digest:
+    try:
+        return parse_digest(text[start:])
+    except ParseError as error:
+        raise ParseError(f"--image: {error.message}", text, (start, max(start + 1, len(text))), error.hint) from None
+
+
+def _tag_at(text: str, start: int, end: int) -> str:
+    tag = text[start:end]
+    if not tag:
+        raise ParseError(
+            "--image: the tag is empty",
+            text,
+            (start, start + 1),
+            hint="give a tag (app:1.2) or a digest (app@sha256:...)",
+        )
+    if not _TAG.fullmatch(tag):
+        raise ParseError(
+            "--image: this is no tag", text, (start, end), hint="letters, digits, '_', '.' and '-', 128 at most"
+        )
+    return tag
+
+
+def _registry_and_repository(text: str, start: int, end: int) -> tuple[str, str]:
+    first, slash, rest = text[start:end].partition("/")
+    registry = "docker.io"
+    if slash and (first == "localhost" or "." in first or ":" in first):
+        if not _REGISTRY.fullmatch(first):
+            raise ParseError(
+                "--image: this is no registry", text, (start, start + len(first)), hint="write HOST or HOST:PORT"
+            )
+        registry, start = first, start + len(first) + 1
+    else:
+        rest = text[start:end]
+    _check_repository(text, start, end)
+    if registry == "docker.io" and "/" not in rest:
+        rest = f"library/{rest}"
+    return registry, rest
+
+
+def _check_repository(text: str, start: int, end: int) -> None:
+    hint = "lower-case letters and digits, with '.', '_', '-' and '/' between them"
+    if end - start > _LONGEST:
+        raise ParseError("--image: the name is too long", text, (start, end), hint=f"{_LONGEST} characters at most")
+    for component in text[start:end].split("/"):
+        if not _COMPONENT.fullmatch(component):
+            raise ParseError("--image: this is no image name", text, (start, max(end, start + 1)), hint)
+        start += len(component) + 1

@@ -1,0 +1,171 @@
+"""What a user types after --volume=, as values: SOURCE:TARGET[:FLAG...][;...], Shifter's grammar.
+
+Nothing is filtered silently: what is not understood is an error with a caret under it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import NewType
+
+from spank_container.errors import ParseError
+from spank_container.values.size import format_size, parse_size
+
+HostPath = NewType("HostPath", str)
+"""Absolute and normal, as seen on the node."""
+ContainerPath = NewType("ContainerPath", str)
+"""Absolute and normal, as seen in the container."""
+
+FILESYSTEMS = ("xfs", "ext4")
+PROTECTED = ("/etc", "/proc", "/sys", "/dev", "/opt/spank-container", "/opt/udiImage")
+SMALLEST_SCRATCH = {"xfs": 300 * 1024**2, "ext4": 8 * 1024**2}  # mkfs.xfs refuses less than 300 MB since xfsprogs 5.19
+_BLOCK_SIZES = range(512, 4096 + 1)  # the kernel mounts no block larger than a page
+
+
+@dataclass(frozen=True, slots=True)
+class ScratchSpec:
+    """perNodeCache: a file system of the job's own on each node, `size` bytes."""
+
+    size: int
+    filesystem: str = "xfs"
+    block_size: int | None = None
+
+    def __str__(self) -> str:
+        block = f",bs={self.block_size}" if self.block_size else ""
+        return f"perNodeCache=size={format_size(self.size)},fs={self.filesystem}{block}"
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeSpec:
+    """One volume: `source` on the node appears at `target` in the container."""
+
+    source: HostPath
+    target: ContainerPath
+    read_only: bool = False
+    scratch: ScratchSpec | None = None
+
+    def __str__(self) -> str:
+        flags = [":ro"] if self.read_only else []
+        flags += [f":{self.scratch}"] if self.scratch else []
+        return f"{self.source}:{self.target}{''.join(flags)}"
+
+
+def is_protected(target: str) -> bool:
+    """Whether `target`, a normal path, is the root or lies in a place that the container itself needs."""
+    path = PurePosixPath(target)
+    return path == PurePosixPath("/") or any(path.is_relative_to(place) for place in PROTECTED)
+
+
+def parse_volumes(text: str) -> tuple[VolumeSpec, ...]:
+    """Read one --volume= option, which may hold several volumes; ParseError points at what is wrong."""
+    volumes: list[VolumeSpec] = []
+    start = 0
+    for element in text.split(";"):
+        if element.strip('"'):
+            volumes.append(_Element(text, start, element).volume())
+        start += len(element) + 1
+    if not volumes:
+        raise ParseError("--volume: it is empty", text, (0, max(1, len(text))), hint="write SOURCE:TARGET")
+    return tuple(volumes)
+
+
+class _Element:
+    """One volume within the option's text; remembers where it stands, for the caret."""
+
+    def __init__(self, text: str, start: int, element: str) -> None:
+        self._text = text
+        self._end = start + len(element)
+        if len(element) >= 2 and element[0] == element[-1] == '"':
+            start, element = start + 1, element[1:-1]
+        self._start = start
+        self._fields = _with_offsets(element, start)
+
+    def volume(self) -> VolumeSpec:
+        if len(self._fields) < 2:
+            raise self._error("a volume needs a source and a target", self._start, self._end, "write SOURCE:TARGET")
+        source, target, *flags = self._fields
+        read_only, scratch = self._flags(flags)
+        return VolumeSpec(HostPath(self._path(*source)), ContainerPath(self._target(*target)), read_only, scratch)
+
+    def _error(self, message: str, start: int, end: int, hint: str) -> ParseError:
+        return ParseError(f"--volume: {message}", self._text, (start, max(end, start + 1)), hint)
+
+    def _path(self, path: str, start: int) -> str:
+        end = start + len(path)
+        if not path.startswith("/"):
+            raise self._error("the path is not absolute", start, end, "begin it with /")
+        if not path.isprintable() or '"' in path:
+            raise self._error("the path holds a quote or a control character", start, end, "rename the folder")
+        if ".." in path.split("/"):
+            raise self._error("the path has a .. in it", start, end, "write the path without ..")
+        return "/" + "/".join(part for part in path.split("/") if part not in {"", "."})
+
+    def _target(self, path: str, start: int) -> str:
+        target = self._path(path, start)
+        if is_protected(target):
+            hint = f"choose a target outside {', '.join(PROTECTED)}"
+            raise self._error(f"{target} belongs to the container itself", start, start + len(path), hint)
+        return target
+
+    def _flags(self, flags: list[tuple[str, int]]) -> tuple[bool, ScratchSpec | None]:
+        seen: dict[str, ScratchSpec | None] = {}
+        for flag, start in flags:
+            name, _, argument = flag.partition("=")
+            key, end = name.lower(), start + len(flag)
+            if key in seen:
+                raise self._error(f"the flag {name} stands twice", start, end, "give each flag once")
+            if key == "pernodecache":
+                seen[key] = self._scratch(argument, start + len(name) + 1)
+            elif flag.lower() in {"ro", "rw"}:
+                seen[key] = None
+            else:
+                raise self._error(
+                    f"there is no flag {flag!r}", start, end, "ro, rw and perNodeCache=size=... are known"
+                )
+        if {"ro", "rw"} <= seen.keys() or {"ro", "pernodecache"} <= seen.keys():
+            start, end = flags[0][1], self._end
+            raise self._error("these flags contradict each other", start, end, "a perNodeCache is rw; else ro or rw")
+        return "ro" in seen, seen.get("pernodecache")
+
+    def _scratch(self, argument: str, start: int) -> ScratchSpec:
+        found: dict[str, int | str] = {}
+        for setting, position in _with_offsets(argument, start, separator=","):
+            key, _, value = setting.partition("=")
+            if key.lower() in found:
+                raise self._error(f"{key} stands twice", position, position + len(setting), "give it once")
+            found[key.lower()] = self._scratch_value(key.lower(), value, position, position + len(setting))
+        if "size" not in found:
+            raise self._error("perNodeCache needs a size", start, start + len(argument), "write perNodeCache=size=100G")
+        return self._checked_scratch(found, start, start + len(argument))
+
+    def _scratch_value(self, key: str, value: str, start: int, end: int) -> int | str:
+        if key in {"size", "bs"}:
+            try:
+                return parse_size(value)
+            except ParseError as error:
+                raise self._error(error.message, start + len(key) + 1, end, error.hint) from None
+        known = {"fs": FILESYSTEMS, "method": ("loop",)}
+        if value.lower() not in known.get(key, ()):
+            hint = "size=, fs=xfs, fs=ext4, bs= and method=loop are known"
+            raise self._error("perNodeCache does not know this", start, end, hint)
+        return value.lower()
+
+    def _checked_scratch(self, found: dict[str, int | str], start: int, end: int) -> ScratchSpec:
+        size, block = int(found["size"]), found.get("bs")
+        filesystem = str(found.get("fs", "xfs"))
+        smallest = SMALLEST_SCRATCH[filesystem]
+        if size < smallest:
+            hint = f"give at least {format_size(smallest)}, or fs=ext4"
+            raise self._error(f"{format_size(size)} is too small for {filesystem}", start, end, hint)
+        if block is not None and (block not in _BLOCK_SIZES or int(block) & (int(block) - 1)):
+            raise self._error("this is no block size", start, end, "bs=512, 1k, 2k or 4k")
+        return ScratchSpec(size, filesystem, None if block is None else int(block))
+
+
+def _with_offsets(text: str, start: int, separator: str = ":") -> list[tuple[str, int]]:
+    fields: list[tuple[str, int]] = []
+    for field in text.split(separator):
+        fields.append((field, start))
+        start += len(field) + len(separator)
+    return fields
