@@ -1,0 +1,124 @@
+"""Option text and Slurm's environment -> values; the only reader of those names.
+
+Everything here comes from a user, on the node too: `SPANK_CONTAINER_REQUEST` can be forged, so it is parsed from
+scratch by the same parsers that read the options. pydantic is not used, since every hook would pay for its import.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spank_container.errors import NodeError, ParseError, UserError
+from spank_container.values.image_ref import PinnedImage, parse_digest, parse_image_ref
+from spank_container.values.job import Job
+from spank_container.values.volume import HostPath, VolumeSpec, parse_volumes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+REQUEST_VARIABLE = "SPANK_CONTAINER_REQUEST"
+_VERSION = 1
+_LONGEST = 64 * 1024
+_MOST_VOLUMES = 128
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """What the user asked for, with the image resolved; no two volumes have the same target."""
+
+    image: PinnedImage
+    volumes: tuple[VolumeSpec, ...] = ()
+
+    def to_json(self) -> str:
+        """Canonical: the same request is always the same text, one line."""
+        document = {
+            "digest": self.image.digest,
+            "image": str(self.image.reference),
+            "version": _VERSION,
+            "volumes": [str(volume) for volume in self.volumes],
+        }
+        return json.dumps(document, sort_keys=True, separators=(",", ":"))
+
+
+def parse_volume_options(options: Iterable[str]) -> tuple[VolumeSpec, ...]:
+    """All --volume options of a command line; raises UserError when two volumes want the same target."""
+    volumes: dict[str, VolumeSpec] = {}
+    for option in options:
+        for volume in parse_volumes(option):
+            other = volumes.setdefault(volume.target, volume)
+            if other is not volume:
+                raise UserError(
+                    f"--volume: {other.source} and {volume.source} have the same target, {volume.target}",
+                    hint="give each volume a target of its own",
+                )
+    if len(volumes) > _MOST_VOLUMES:
+        raise UserError(f"--volume: {len(volumes)} volumes are too many", hint=f"{_MOST_VOLUMES} at most")
+    return tuple(volumes.values())
+
+
+def parse_request(text: str) -> JobRequest:
+    """Read what `JobRequest.to_json` wrote, or what a user put in its place."""
+    if len(text) > _LONGEST:
+        raise UserError("the job's container request is too long", hint="use fewer volumes")
+    try:
+        document = json.loads(text)
+        image, digest, volumes = _members(document)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _not_ours() from error
+    reference = parse_image_ref(image)
+    return JobRequest(PinnedImage(reference, parse_digest(digest)), parse_volume_options(volumes))
+
+
+def _members(document: object) -> tuple[str, str, list[str]]:
+    if not isinstance(document, dict) or document.keys() != {"digest", "image", "version", "volumes"}:
+        raise TypeError
+    image, digest, volumes = document["image"], document["digest"], document["volumes"]
+    if document["version"] != _VERSION or not isinstance(volumes, list):
+        raise TypeError
+    if not all(isinstance(member, str) for member in (image, digest, *volumes)):
+        raise TypeError
+    return image, digest, volumes
+
+
+def _not_ours() -> UserError:
+    return UserError(
+        f"{REQUEST_VARIABLE} does not hold a container request",
+        hint="do not set it by hand; submit with --image and --volume",
+    )
+
+
+def job_from_environment(environment: Mapping[str, str]) -> Job:
+    """The job that this Prolog, Epilog or step is for.
+
+    Slurm's daemons set these from the job's credential; a missing or broken one is the node's fault.
+    """
+    return Job(
+        id=_number(environment, "SLURM_JOB_ID"),
+        uid=_number(environment, "SLURM_JOB_UID"),
+        gid=_number(environment, "SLURM_JOB_GID", default=environment.get("SLURM_JOB_UID")),
+        user=environment.get("SLURM_JOB_USER", ""),
+        node=environment.get("SLURMD_NODENAME", ""),
+        workdir=_workdir(environment.get("SLURM_JOB_WORK_DIR", "")),
+        nodes=environment.get("SLURM_JOB_NODELIST") or environment.get("SLURM_NODELIST", ""),
+        cpus_per_node=environment.get("SLURM_JOB_CPUS_PER_NODE", ""),
+        restart_count=_number(environment, "SLURM_JOB_RESTART_COUNT", default="0"),
+        step=_number(environment, "SLURM_STEP_ID") if "SLURM_STEP_ID" in environment else None,
+    )
+
+
+def _number(environment: Mapping[str, str], name: str, default: str | None = None) -> int:
+    text = environment.get(name, default)
+    if text is None or not (text.isascii() and text.isdigit() and len(text) <= 10):
+        raise NodeError(f"{name} is {text!r} and not a number", hint="run this from Slurm's Prolog or Epilog")
+    return int(text)
+
+
+def _workdir(text: str) -> HostPath | None:
+    """The submit directory, if it is a path that could be mounted; the job starts without it otherwise."""
+    try:
+        (volume,) = parse_volumes(f"{text}:/x")
+    except (ParseError, ValueError):
+        return None
+    return volume.source
