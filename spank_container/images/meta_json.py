@@ -1,0 +1,74 @@
+"""ImageMeta as the JSON file beside each image, and back.
+
+We wrote the file ourselves, so it is read back without pydantic, whose import would cost the Prolog more than all the
+rest; what does not have exactly the shape that `encode` gives is refused, never guessed at.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields
+
+from spank_container.errors import ParseError
+from spank_container.values.image_meta import ImageMeta
+from spank_container.values.image_ref import parse_digest
+
+VERSION = 1
+_KEYS = {field.name for field in fields(ImageMeta)} | {"version"}
+
+
+def encode(meta: ImageMeta) -> bytes:
+    """ASCII only: a lone surrogate, which stands for a byte that is not UTF-8, survives as an escape."""
+    return json.dumps({"version": VERSION, **asdict(meta)}, indent=1).encode("ascii") + b"\n"
+
+
+def decode(data: bytes) -> ImageMeta:
+    """Raises ValueError, with the reason, for anything that `encode` does not give."""
+    found = json.loads(data)
+    if not isinstance(found, dict) or found.get("version") != VERSION:
+        raise ValueError(f"this is not version {VERSION} of an image's description")
+    if found.keys() != _KEYS:
+        raise ValueError(f"wrong keys: {', '.join(sorted(found.keys() ^ _KEYS))}")
+    if type(found["size"]) is not int or found["size"] < 0:
+        raise ValueError("size is no size")
+    try:
+        digest = parse_digest(_text(found, "digest"))
+    except ParseError as error:
+        raise ValueError(error.message) from error
+    return ImageMeta(
+        digest=digest,
+        architecture=_text(found, "architecture"),
+        size=found["size"],
+        environment=_texts(found, "environment"),
+        entrypoint=_texts(found, "entrypoint"),
+        cmd=_texts(found, "cmd"),
+        workdir=_text(found, "workdir"),
+        user=_text(found, "user"),
+        labels=_pairs(found, "labels"),
+        passwd=_text(found, "passwd"),
+        group=_text(found, "group"),
+    )
+
+
+def _text(found: dict[str, object], name: str) -> str:
+    value = found[name]
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is no text")  # noqa: TRY004  one exception for one fault: the file is broken
+    return value
+
+
+def _texts(found: dict[str, object], name: str) -> tuple[str, ...]:
+    value = found[name]
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError(f"{name} is no list of texts")
+    return tuple(value)
+
+
+def _pairs(found: dict[str, object], name: str) -> tuple[tuple[str, str], ...]:
+    value = found[name]
+    if not isinstance(value, list):
+        raise ValueError(f"{name} is no list of pairs")  # noqa: TRY004  as above
+    pairs = [tuple(_texts({name: item}, name)) for item in value]
+    if any(len(pair) != 2 for pair in pairs):
+        raise ValueError(f"{name} is no list of pairs")
+    return tuple((pair[0], pair[1]) for pair in pairs)

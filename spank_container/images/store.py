@@ -1,0 +1,293 @@
+"""The image store: plain files on a file system that all nodes share, read without locks.
+
+    images/sha256-HEX.squashfs    the tree          images/sha256-HEX.json    what is known of it (ImageMeta)
+    tags/REGISTRY/REPOSITORY/:TAG and /@DIGEST      each holds the digest of an image, as text
+    blobs/sha256/HEX              layers as the registry gave them, kept so that a shared base is downloaded once
+
+An image is there when its .json is: the .squashfs is renamed into place and on disk before it, a tag after it. What
+is being written has a name that begins with a dot. Nothing here knows of registries, layers or mounts, and importing
+this is cheap, since the Prolog does it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from spank_container.errors import NodeError, ParseError, SiteError, UserError
+from spank_container.images import meta_json
+from spank_container.values.image_ref import Digest, ImageId, ImageRef, RegistryRef, parse_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from spank_container.values.image_meta import ImageMeta
+
+_LARGEST_META = 8 << 20
+_LARGEST_TAG = 256
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """One line of `spank-container images`: `names` as typed after --image=, `created` in seconds since 1970."""
+
+    names: tuple[str, ...]
+    meta: ImageMeta
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The store below `root`, which need not exist before the first `add`."""
+
+    root: Path
+
+    @property
+    def images(self) -> Path:
+        return self.root / "images"
+
+    @property
+    def blobs(self) -> Path:
+        return self.root / "blobs"
+
+    @property
+    def tags(self) -> Path:
+        return self.root / "tags"
+
+    def squashfs(self, digest: Digest) -> Path:
+        """Where the image's file is or will be; `meta` says whether it is."""
+        return self.images / f"{_file_name(digest)}.squashfs"
+
+    def has(self, digest: Digest) -> bool:
+        return self._meta_path(digest).exists()
+
+    def meta(self, digest: Digest) -> ImageMeta:
+        """UserError when the image is not in the store, SiteError when its description is broken."""
+        path = self._meta_path(digest)
+        data = self._read(path, _LARGEST_META)
+        if data is None:
+            raise UserError(f"the image id:{digest} is not in the store", hint="see: spank-container images")
+        try:
+            meta = meta_json.decode(data)
+        except ValueError as error:
+            raise _broken(path, str(error)) from error
+        if meta.digest != digest:
+            raise _broken(path, f"it describes {meta.digest}")
+        return meta
+
+    def resolve(self, ref: ImageRef) -> Digest:
+        """The digest that `ref` means now, of an image that is in the store."""
+        digest = ref.digest if isinstance(ref, ImageId) else self._tagged(ref)
+        if digest and self.has(digest):
+            return digest
+        self._check_root()
+        hint = "see: spank-container images" if isinstance(ref, ImageId) else f"spank-container pull {ref}"
+        raise UserError(f"the image {ref} is not in the store", hint)
+
+    def add(self, digest: Digest, convert: Callable[[Path], ImageMeta]) -> ImageMeta:
+        """Make the image unless it is there; `convert` writes the squashfs to the path that it gets.
+
+        However many ask for a digest at once, one converts and the others wait for it.
+        """
+        with _writing(self.root):
+            make_folder(self.images)
+            self._remove_rubbish()
+            with _locked(self._lock_path(digest)):
+                if not self.has(digest):
+                    self._convert(digest, convert)
+        return self.meta(digest)
+
+    def tag(self, ref: RegistryRef, digest: Digest) -> None:
+        """Let `ref` mean `digest` from now on."""
+        path = self._tag_path(ref)
+        with _writing(path):
+            make_folder(path.parent)
+            with _locked(path.with_name(f".{path.name}.lock")):
+                for rubbish in path.parent.glob(f".{path.name}.*.partial"):
+                    rubbish.unlink()
+                _write_file(path, f"{digest}\n".encode())
+
+    def list(self) -> tuple[StoredImage, ...]:
+        """All images, the newest first."""
+        names = self._names()
+        digests = [_digest_of(path) for path in self.images.glob("*.json")]
+        found = [self._stored(digest, names) for digest in digests if digest]
+        return tuple(sorted(found, key=lambda image: (-image.created, image.meta.digest)))
+
+    def _stored(self, digest: Digest, names: dict[Digest, set[str]]) -> StoredImage:
+        created = self._meta_path(digest).stat().st_mtime
+        return StoredImage(tuple(sorted(names.get(digest, ()))), self.meta(digest), created)
+
+    def _names(self) -> dict[Digest, set[str]]:
+        names: dict[Digest, set[str]] = {}
+        for path in self.tags.rglob("[:@]*"):
+            repository = path.parent.relative_to(self.tags)
+            if digest := self._pointer(path):
+                names.setdefault(digest, set()).add(f"docker:{repository}{path.name}")
+        return names
+
+    def _convert(self, digest: Digest, convert: Callable[[Path], ImageMeta]) -> None:
+        partial = self.images / f".{_file_name(digest)}.{os.getpid()}.{os.urandom(4).hex()}.partial"
+        try:
+            meta = convert(partial)
+            _sync(partial)
+            meta = replace(meta, digest=digest, size=partial.stat().st_size)
+            partial.chmod(0o644)
+            partial.rename(self.squashfs(digest))
+        finally:
+            partial.unlink(missing_ok=True)
+        _sync(self.images)
+        _write_file(self._meta_path(digest), meta_json.encode(meta))
+
+    def _remove_rubbish(self) -> None:
+        """What dead writers left: unfinished files, and a squashfs whose description was never written."""
+        for path in [*self.images.glob(".*.partial"), *self.images.glob("*.squashfs")]:
+            digest = _digest_of(path)
+            if digest is None or self._is_whole(path, digest):
+                continue
+            with _locked(self._lock_path(digest), wait=False) as mine:
+                if mine and not self._is_whole(path, digest):
+                    path.unlink(missing_ok=True)
+
+    def _is_whole(self, path: Path, digest: Digest) -> bool:
+        return path.suffix == ".squashfs" and self.has(digest)
+
+    def _tagged(self, ref: RegistryRef) -> Digest | None:
+        # NAME@DIGEST may name what came in under a tag: the digest says all, the name nothing.
+        return self._pointer(self._tag_path(ref)) or ref.digest
+
+    def _pointer(self, path: Path) -> Digest | None:
+        data = self._read(path, _LARGEST_TAG)
+        if data is None:
+            return None
+        try:
+            return parse_digest(data.decode("ascii", "replace").strip())
+        except ParseError as error:
+            raise _broken(path, error.message) from error
+
+    def _read(self, path: Path, largest: int) -> bytes | None:
+        try:
+            with path.open("rb") as file:
+                data = file.read(largest + 1)
+        except (FileNotFoundError, NotADirectoryError):
+            self._check_root()
+            return None
+        except OSError as error:
+            raise NodeError.from_os_error("reading the image store", error, path) from error
+        if len(data) > largest:
+            raise _broken(path, f"it is longer than {largest} bytes")
+        return data
+
+    def _check_root(self) -> None:
+        """A store that is not mounted here is the site's fault, not that of the user who names an image."""
+        if not self.root.is_dir():
+            raise SiteError(
+                f"there is no image store at {self.root}", hint="mount it, or let [images] store name the right folder"
+            )
+
+    def _meta_path(self, digest: Digest) -> Path:
+        return self.images / f"{_file_name(digest)}.json"
+
+    def _lock_path(self, digest: Digest) -> Path:
+        return self.images / f".{_file_name(digest)}.lock"
+
+    def _tag_path(self, ref: RegistryRef) -> Path:
+        # ":" and "@" cannot begin a component of a repository, so the tag `b` of `a` never meets the repository `a/b`.
+        name = f"@{ref.digest}" if ref.digest else f":{ref.tag}"
+        return self.tags / ref.registry / ref.repository / name
+
+
+def make_folder(path: Path, mode: int = 0o755) -> None:
+    """With its parents, readable by all whatever the umask of who pulls: every user's submit reads the store."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    path.chmod(mode)
+    _sync(path.parent)
+
+
+def _file_name(digest: Digest) -> str:
+    return digest.replace(":", "-")
+
+
+def _digest_of(path: Path) -> Digest | None:
+    """Of one of our files; None for a foreign one, which we leave alone."""
+    try:
+        return parse_digest(path.name.lstrip(".").split(".")[0].replace("-", ":", 1))
+    except ParseError:
+        return None
+
+
+def _broken(path: Path, why: str) -> SiteError:
+    return SiteError(f"the image store is broken: {why} [{path}]", hint="remove the file and pull the image again")
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise NodeError.from_os_error("writing the image store", error, error.filename or path) from error
+
+
+@contextmanager
+def _locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold the lock file at `path`; without `wait`, yield False when another holds it."""
+    fd = _lock(path, wait=wait)
+    if fd is None:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(fd)
+
+
+def _lock(path: Path, *, wait: bool) -> int | None:
+    """The file goes with the lock: one that waited may hold a lock on a file that is gone, and tries again."""
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(fd).st_nlink:
+                return fd
+        except BlockingIOError:
+            os.close(fd)
+            return None
+        except OSError as error:
+            os.close(fd)
+            if error.errno != errno.ESTALE:  # NFS says this when a holder on another client removed the file
+                raise
+        else:
+            os.close(fd)
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    """Readers see the old file or the new one, whole, and after a power cut too."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.partial")
+    fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        with open(fd, "wb") as file:  # noqa: PTH123  a descriptor, not a path
+            os.fchmod(fd, 0o644)
+            file.write(data)
+            file.flush()
+            os.fsync(fd)
+        partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
