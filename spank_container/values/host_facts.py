@@ -32,9 +32,11 @@ class Group:
 @dataclass(frozen=True, slots=True)
 class HostFacts:
     """`groups` are the account's own, the primary one first; `hosts` is one (name, CPUs) a node of the job;
-    `files` are those of the host's files that a container is given where the host has them."""
+    `support` is the folder that becomes /opt/spank-container; `files` are those of the host's files that a container is
+    given where the host has them."""
 
     account: Account
     groups: tuple[Group, ...]
     hosts: tuple[tuple[str, int], ...]
+    support: HostPath
     files: frozenset[HostPath] = frozenset()

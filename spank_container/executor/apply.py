@@ -1,0 +1,80 @@
+"""Do what a plan says: a `match` over the operations, and no decisions.
+
+Each host operation is journalled before it acts, so that undo knows of it whatever happens next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spank_container.executor.container_root import build_root, open_sources
+from spank_container.executor.image_mounts import image_mount, lease_image
+from spank_container.executor.scratch import make_scratch
+from spank_container.kernel import namespace
+from spank_container.plan.ops import HostOp, MakeScratch, MountImage, MountPlan, PinNamespace
+from spank_container.state import ContainerDirectory, Journal, StateDirectory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LONGEST_BUILD = 120  # seconds; a home directory that is mounted on demand may take its time
+
+
+@dataclass(slots=True)
+class _Site:
+    """Where a plan is applied, and what its operations hand to each other: detached mounts, by cache name."""
+
+    state: StateDirectory
+    directory: ContainerDirectory
+    node: str
+    caches: dict[str, int]
+
+
+def apply(plan: MountPlan, state: StateDirectory, directory: ContainerDirectory, node: str) -> None:
+    """Apply the whole plan. On an error what was done stays, journalled; the caller undoes it."""
+    site = _Site(state, directory, node, {})
+    journal = Journal(directory)
+    with _closing_all(site.caches):
+        for index, op in enumerate(plan.host):
+            journal.begin(index)
+            _apply_host_op(op, index, plan, site)
+            journal.done(index)
+
+
+def _apply_host_op(op: HostOp, index: int, plan: MountPlan, site: _Site) -> None:
+    match op:
+        case MountImage():
+            lease_image(site.state, op)
+        case MakeScratch():
+            file_name = f"spank-container-{site.directory.name}-{site.node}-{op.name}.{op.filesystem}"
+            journal = Journal(site.directory)
+            site.caches[op.name] = make_scratch(op, file_name, lambda path: journal.begin(index, path))
+        case PinNamespace():
+            _build_and_pin(op, plan, site)
+
+
+def _build_and_pin(op: PinNamespace, plan: MountPlan, site: _Site) -> None:
+    image = next(image_mount(site.state, one.digest) for one in plan.host if isinstance(one, MountImage))
+
+    def build() -> None:
+        # Sources are opened before the namespace is ours: move_mount(2) takes a detached mount anywhere, but
+        # open_tree(2) clones only what is in the caller's namespace.
+        sources = open_sources(plan.inside)
+        namespace.unshare_mounts()
+        root = build_root(plan.inside, sources | site.caches, str(image), str(site.directory.root))
+        namespace.enter_root(root)
+
+    with open(op.pin, "x", encoding="ascii"), namespace.built(build, _LONGEST_BUILD) as pid:
+        namespace.pin(pid, op.pin)
+
+
+@contextlib.contextmanager
+def _closing_all(descriptors: dict[str, int]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for descriptor in descriptors.values():
+            os.close(descriptor)

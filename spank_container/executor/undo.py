@@ -1,0 +1,62 @@
+"""Undo what a record and its journal say was begun, in reverse; each step may find its work done already.
+
+The configuration of today is never asked: what is undone is what was done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spank_container.errors import NodeError
+from spank_container.executor.image_mounts import release_image
+from spank_container.kernel import mounts
+from spank_container.kernel.credentials import Credentials, acting_as
+from spank_container.plan.ops import HostOp, MakeScratch, MountImage, PinNamespace
+from spank_container.state import Journal
+
+if TYPE_CHECKING:
+    from spank_container.state import ContainerDirectory, StateDirectory
+
+
+def undo(state: StateDirectory, directory: ContainerDirectory) -> None:
+    """Take back all of one container and its steps', and remove its directory.
+
+    Raises NodeError when something is still there afterwards; the directory then stays, to try again.
+    """
+    for step in directory.steps():
+        undo(state, step)
+    record = directory.record()
+    if record is not None:
+        for index, note in reversed(Journal(directory).begun()):
+            _undo_op(record.plan.host[index], note, state)
+    _verify(directory)
+    directory.remove()
+
+
+def _undo_op(op: HostOp, note: str, state: StateDirectory) -> None:
+    match op:
+        case MountImage():
+            release_image(state, op)
+        case MakeScratch():
+            _remove_backing_file(op, note)
+        case PinNamespace():
+            mounts.unmount(op.pin)
+
+
+def _remove_backing_file(op: MakeScratch, path: str) -> None:
+    """Only a crash between its making and its unlinking leaves the file; the user may have removed it, too."""
+    if path:
+        uid, gid, *groups = (0, 0) if op.by_site else op.owner
+        with acting_as(Credentials(uid, gid, tuple(groups))), contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def _verify(directory: ContainerDirectory) -> None:
+    prefix = f"{directory.path}/"
+    mountinfo = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
+    left = [line.split(" ", 5)[4] for line in mountinfo.splitlines()]
+    if any(point.startswith(prefix) for point in left):
+        raise NodeError(f"something is still mounted below {directory.path}", hint="spank-container sweep tries again")

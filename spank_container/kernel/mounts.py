@@ -1,0 +1,102 @@
+"""Mounts by descriptor: what is mounted, and where, is held open and never looked up twice."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from spank_container.errors import NodeError
+from spank_container.kernel import syscalls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+HARMLESS = syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
+READ_ONLY = syscalls.MOUNT_ATTR_RDONLY
+
+
+@contextlib.contextmanager
+def closing(descriptor: int) -> Iterator[int]:
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def new_filesystem(filesystem: str, options: Mapping[str, str | None], attributes: int = HARMLESS) -> int:
+    """A descriptor for a new, detached mount; an option without a value is a flag.
+
+    `source` is a device's path; mounts without one carry our name there, for whoever reads mountinfo.
+
+    Raises NodeError with what the kernel itself says of the reason, where it says any.
+    """
+    try:
+        context = syscalls.fsopen(filesystem)
+    except OSError as error:
+        raise NodeError.from_os_error(f"the kernel has no {filesystem}", error) from error
+    with closing(context):
+        try:
+            for key, value in {"source": "spank-container", **options}.items():
+                command = syscalls.FSCONFIG_SET_FLAG if value is None else syscalls.FSCONFIG_SET_STRING
+                syscalls.fsconfig(context, command, key, value)
+            syscalls.fsconfig(context, syscalls.FSCONFIG_CMD_CREATE)
+            return syscalls.fsmount(context, attributes)
+        except OSError as error:
+            raise NodeError.from_os_error(f"mounting {filesystem}{_kernel_log(context)}", error) from error
+
+
+def _kernel_log(context: int) -> str:
+    """What the kernel logged to the context: lines such as `e overlay: No upper`; fsopen(2)."""
+    lines: list[str] = []
+    with contextlib.suppress(OSError):  # ENODATA when all is read
+        while True:
+            lines.append(os.read(context, 4096).decode(errors="replace").strip()[2:])
+    return f" ({'; '.join(lines)})" if lines else ""
+
+
+def clone_tree(descriptor: int, *, attributes: int = HARMLESS) -> int:
+    """A detached, recursive and private copy of the mount tree at an open O_PATH descriptor."""
+    tree = syscalls.open_tree(descriptor, "", syscalls.OPEN_TREE_CLONE | syscalls.AT_EMPTY_PATH | syscalls.AT_RECURSIVE)
+    try:
+        syscalls.mount_setattr(tree, attr_set=attributes, propagation=syscalls.MS_PRIVATE, recursive=True)
+    except OSError:
+        os.close(tree)
+        raise
+    return tree
+
+
+def open_inside(root: int, path: str) -> int:
+    """An O_PATH descriptor for `path` seen from `root`: no symlink in it, and none that is swapped in, leads out."""
+    relative = path.lstrip("/") or "."
+    resolve = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
+    return syscalls.openat2(root, relative, os.O_PATH, resolve)
+
+
+def bind(source: str, target: str) -> None:
+    """Bind one file on another, in this namespace: for the pin, which mount(2) and nsfs want by path."""
+    with closing(syscalls.open_tree(syscalls.AT_FDCWD, source, syscalls.OPEN_TREE_CLONE)) as tree:
+        attach(tree, target)
+
+
+def move(mount: int, place: int) -> None:
+    """Attach a detached mount on what the descriptor `place` holds."""
+    syscalls.move_mount(mount, place)
+
+
+def attach(mount: int, target: str) -> None:
+    """Attach a detached mount at a path that only root can change."""
+    with closing(os.open(target, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)) as place:
+        move(mount, place)
+
+
+def is_mount_point(path: str) -> bool:
+    """Whether something is mounted on `path` itself; false where there is no such path."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:  # noqa: PTH123  # hot path
+        return any(line.split(" ", 5)[4] == path for line in mounts)
+
+
+def unmount(path: str) -> None:
+    """Detach everything that is mounted on `path`; nothing mounted, or no such path, is no error."""
+    while is_mount_point(path):
+        syscalls.umount2(path, syscalls.MNT_DETACH)

@@ -1,0 +1,160 @@
+"""Request, facts, image and configuration -> the plan. Pure: no file is looked at, nothing is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from spank_container.plan import identity
+from spank_container.plan.check import check_plan
+from spank_container.plan.environment import SUPPORT, tasks_environment
+from spank_container.plan.ops import (
+    AttachScratch,
+    Bind,
+    HostOp,
+    InsideOp,
+    MakeMountPoint,
+    MakeScratch,
+    MakeSymlink,
+    MountImage,
+    MountOp,
+    MountPlan,
+    MountRoot,
+    MountTmpfs,
+    PinNamespace,
+    WriteFile,
+)
+from spank_container.plan.policy import check_policy
+
+if TYPE_CHECKING:
+    from spank_container.request import JobRequest
+    from spank_container.site_config import SiteConfig
+    from spank_container.values.host_facts import HostFacts
+    from spank_container.values.image_meta import ImageMeta
+    from spank_container.values.job import Job
+    from spank_container.values.volume import VolumeSpec
+
+# The home and the submit directory appear at their own paths, but never over these: the image has its own.
+_IMAGES_OWN = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/proc", "/sys", "/dev", "/boot", "/tmp")
+_IMAGES_OWN_TOP = ("/", "/var", "/opt", "/run", "/home", "/mnt", "/srv", "/media", "/root")
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """Which container is planned: `name` is unique on the node, `pin` the file that will keep it."""
+
+    name: str
+    pin: str
+
+
+def build_plan(
+    request: JobRequest, job: Job, facts: HostFacts, image: ImageMeta, config: SiteConfig, container: Container
+) -> MountPlan:
+    """The whole plan, checked. Raises UserError for what the site does not allow."""
+    check_policy(request, job.uid, config)
+    owner = (facts.account.uid, facts.account.gid, *(one.gid for one in facts.groups))
+    mounts = _by_target(
+        _system_mounts(config, facts),
+        _own_directories(job, facts, owner),
+        [_volume(volume, f"cache{number}", owner) for number, volume in enumerate(request.volumes)],
+    )
+    plan = MountPlan(
+        host=(
+            MountImage(
+                squashfs=f"{config.images.store}/images/{image.digest.replace(':', '-')}.squashfs",
+                digest=image.digest.replace(":", "-"),
+                lease=container.name,
+            ),
+            *_scratch(request, config, owner),
+            PinNamespace(container.pin),
+        ),
+        inside=(*_generated_files(facts, image), *_mount_points(mounts, request), MountRoot(), *mounts),
+        environment=tasks_environment(image.environment),
+    )
+    check_plan(plan)
+    return plan
+
+
+def _system_mounts(config: SiteConfig, facts: HostFacts) -> list[MountOp]:
+    return [
+        # The host's own: signals, host name and networks stay native, and root's rights on them stay root's.
+        *(Bind(tree, tree, devices=True) for tree in ("/proc", "/sys", "/dev")),
+        MountTmpfs("/dev/shm", config.container.shm_size, 0o1777),
+        MountTmpfs("/tmp", config.container.tmp_size, 0o1777),
+        *(Bind(path, path, read_only=True) for path in sorted(facts.files)),
+        Bind(facts.support, SUPPORT, read_only=True),
+    ]
+
+
+def _own_directories(job: Job, facts: HostFacts, owner: tuple[int, ...]) -> list[MountOp]:
+    """Optional, since a job may well start without them: Slurm itself falls back to /tmp."""
+    wanted = [PurePosixPath(path) for path in (facts.account.home, job.workdir) if path]
+    shown = [path for path in wanted if not _is_images_own(path)]
+    return [
+        Bind(str(path), str(path), owner, optional=True)
+        for path in shown
+        if not any(path != other and path.is_relative_to(other) for other in shown)
+    ]
+
+
+def _is_images_own(path: PurePosixPath) -> bool:
+    if not path.is_absolute() or ".." in path.parts or str(path) in _IMAGES_OWN_TOP:
+        return True
+    return any(path.is_relative_to(tree) for tree in _IMAGES_OWN)
+
+
+def _volume(volume: VolumeSpec, name: str, owner: tuple[int, ...]) -> MountOp:
+    if volume.scratch:
+        return AttachScratch(name, volume.target)
+    return Bind(volume.source, volume.target, owner, read_only=volume.read_only)
+
+
+def _by_target(*groups: list[MountOp]) -> list[MountOp]:
+    """Parents first; of two mounts with one target the later group's, so a user may have a cache on /tmp."""
+    chosen = {mount.target: mount for group in groups for mount in group}
+    return sorted(chosen.values(), key=lambda mount: PurePosixPath(mount.target).parts)
+
+
+def _scratch(request: JobRequest, config: SiteConfig, owner: tuple[int, ...]) -> list[HostOp]:
+    by_site = config.scratch.path
+    return [
+        MakeScratch(
+            name=f"cache{number}",
+            place=by_site or volume.source,
+            by_site=bool(by_site),
+            size=volume.scratch.size,
+            overcommit=config.scratch.overcommit,
+            filesystem=volume.scratch.filesystem,
+            block_size=volume.scratch.block_size,
+            owner=owner,
+        )
+        for number, volume in enumerate(request.volumes)
+        if volume.scratch
+    ]
+
+
+def _generated_files(facts: HostFacts, image: ImageMeta) -> list[InsideOp]:
+    return [
+        WriteFile("/etc/passwd", identity.passwd(image.passwd, facts.account)),
+        WriteFile("/etc/group", identity.group(image.group, facts.account, facts.groups)),
+        WriteFile("/etc/nsswitch.conf", identity.NSSWITCH),
+        WriteFile("/var/hostsfile", identity.hostsfile(facts.hosts)),
+        MakeSymlink("/opt/udiImage", SUPPORT),
+        MakeSymlink("/etc/mtab", "/proc/self/mounts"),
+    ]
+
+
+def _mount_points(mounts: list[MountOp], request: JobRequest) -> list[InsideOp]:
+    """A place for each mount that lies on the root; one that lies on another mount must find its place there."""
+    users = {volume.target for volume in request.volumes}
+    points: list[InsideOp] = []
+    places: list[PurePosixPath] = []
+    for mount in mounts:
+        path = PurePosixPath(mount.target)
+        if not any(path.is_relative_to(place) for place in places):
+            generated = isinstance(mount, Bind) and mount.target.startswith("/etc/")
+            directory = None if isinstance(mount, Bind) else True
+            points.append(MakeMountPoint(mount.target, directory, not generated, mount.target in users))
+            places.append(path)
+    return points

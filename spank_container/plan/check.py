@@ -1,0 +1,56 @@
+"""A last look at a finished plan: what would be wrong here is a defect of ours, and stops before root acts."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from spank_container.errors import NodeError
+from spank_container.plan.ops import (
+    AttachScratch,
+    Bind,
+    MakeMountPoint,
+    MakeSymlink,
+    MountTmpfs,
+    PinNamespace,
+    WriteFile,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from spank_container.plan.ops import MountPlan
+
+
+def check_plan(plan: MountPlan) -> None:
+    """Raises NodeError unless every path is absolute and normal, parents come first, and the pin is last."""
+    problems = list(_problems(plan))
+    if problems:
+        raise NodeError(f"the plan is not sound: {'; '.join(problems)}", hint="this is a defect: please report it")
+
+
+def _problems(plan: MountPlan) -> Iterator[str]:
+    if not plan.host or not isinstance(plan.host[-1], PinNamespace):
+        yield "the namespace is not pinned"
+    for path in _paths(plan):
+        if not path.startswith("/") or "\0" in path or path != str(PurePosixPath(path)) or ".." in path.split("/"):
+            yield f"{path!r} is not a normal path"
+    targets = [op.target for op in plan.inside if isinstance(op, Bind | MountTmpfs | AttachScratch)]
+    if len(set(targets)) != len(targets):
+        yield "two mounts have one target"
+    for index, target in enumerate(targets):
+        if any(PurePosixPath(target) in PurePosixPath(earlier).parents for earlier in targets[:index]):
+            yield f"{target} comes after what is mounted below it"
+
+
+def _paths(plan: MountPlan) -> Iterator[str]:
+    for op in plan.inside:
+        match op:
+            case Bind():
+                yield from (op.source, op.target)
+            case MakeMountPoint() | MountTmpfs() | AttachScratch():
+                yield op.target
+            case WriteFile() | MakeSymlink():
+                yield op.path
+            case _:
+                continue

@@ -1,0 +1,170 @@
+"""What a plan is made of: small values that say what will be done, and never do it.
+
+A HostOp changes the node and has an undo; an InsideOp changes only the namespace that is being built, and dies with
+it. The two unions are separate, so that a host operation without an undo does not type-check. Members are strings,
+numbers and tuples only: the record is their JSON.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from spank_container.values.size import format_size
+
+
+@dataclass(frozen=True, slots=True)
+class MountImage:
+    """Mount the squashfs, once per node, and take a lease on it for this container."""
+
+    squashfs: str
+    digest: str
+    lease: str
+
+    def describe(self) -> str:
+        return f"mount the image {self.squashfs}, shared by the jobs of this node"
+
+
+@dataclass(frozen=True, slots=True)
+class MakeScratch:
+    """Make a file of `size` bytes as the user, a file system in it, and a mount that `AttachScratch` attaches.
+
+    `place` is the folder for the file, or a path in that folder; `owner` is uid, gid and groups.
+    """
+
+    name: str
+    place: str
+    by_site: bool
+    size: int
+    overcommit: bool
+    filesystem: str
+    block_size: int | None
+    owner: tuple[int, ...]
+
+    def describe(self) -> str:
+        return f"make a {self.filesystem} file system of {format_size(self.size)} at {self.place}"
+
+
+@dataclass(frozen=True, slots=True)
+class PinNamespace:
+    """Build the namespace from the inside operations, and keep it."""
+
+    pin: str
+
+    def describe(self) -> str:
+        return f"build the container and pin it at {self.pin}"
+
+
+@dataclass(frozen=True, slots=True)
+class MakeMountPoint:
+    """Make a place for the mount whose target this is; `follow`: through a symlink of the image at its end too."""
+
+    target: str
+    directory: bool | None = None
+    follow: bool = True
+    by_user: bool = False
+
+    def describe(self) -> str:
+        return f"make a place for {self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteFile:
+    path: str
+    content: str
+
+    def describe(self) -> str:
+        return f"write {self.path}, {len(self.content)} characters"
+
+
+@dataclass(frozen=True, slots=True)
+class MakeSymlink:
+    path: str
+    to: str
+
+    def describe(self) -> str:
+        return f"link {self.path} to {self.to}"
+
+
+@dataclass(frozen=True, slots=True)
+class MountRoot:
+    """What was made so far, laid over the image, read-only."""
+
+    def describe(self) -> str:
+        return "mount the root: what was made, over the image"
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """The node's `source`, with all that is mounted below it, at `target`.
+
+    With `owner` (uid, gid, groups) the source is opened as that user. An `optional` source may be out of reach.
+    """
+
+    source: str
+    target: str
+    owner: tuple[int, ...] = ()
+    read_only: bool = False
+    devices: bool = False
+    optional: bool = False
+
+    def describe(self) -> str:
+        return f"bind {self.source} at {self.target}{' read-only' if self.read_only else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class MountTmpfs:
+    target: str
+    size: str
+    mode: int
+
+    def describe(self) -> str:
+        return f"mount a tmpfs of {self.size} at {self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class AttachScratch:
+    name: str
+    target: str
+
+    def describe(self) -> str:
+        return f"attach the cache {self.name} at {self.target}"
+
+
+HostOp = MountImage | MakeScratch | PinNamespace
+InsideOp = MakeMountPoint | WriteFile | MakeSymlink | MountRoot | Bind | MountTmpfs | AttachScratch
+MountOp = Bind | MountTmpfs | AttachScratch
+
+_OPS: dict[str, Any] = {op.__name__: op for op in (*HostOp.__args__, *InsideOp.__args__)}
+
+
+@dataclass(frozen=True, slots=True)
+class MountPlan:
+    """`host` in order, the last of them builds `inside`; `environment` is NAME=VALUE to set, NAME to remove."""
+
+    host: tuple[HostOp, ...]
+    inside: tuple[InsideOp, ...]
+    environment: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "host": [{"op": type(op).__name__, **asdict(op)} for op in self.host],
+            "inside": [{"op": type(op).__name__, **asdict(op)} for op in self.inside],
+            "environment": self.environment,
+        }
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> MountPlan:
+        """Read what `to_json` gave."""
+        return cls(
+            tuple(_op(member) for member in document["host"]),
+            tuple(_op(member) for member in document["inside"]),
+            tuple(document["environment"]),
+        )
+
+
+def _op(document: dict[str, Any]) -> Any:  # noqa: ANN401  # a record is ours: its members are what we wrote
+    members = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in document.items() if name != "op"
+    }
+    return _OPS[document["op"]](**members)
