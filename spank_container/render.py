@@ -83,7 +83,7 @@ def config_tables() -> tuple[Table, ...]:
 
 
 def _first_line(table: type) -> str:
-    return (table.__doc__ or "").split(": ", 1)[-1].splitlines()[0]
+    return (table.__doc__ or "").splitlines()[0]
 
 
 def _key(key: Field[Any], table: type) -> Key:
@@ -106,7 +106,7 @@ def config_reference() -> str:
         "`spank_container/site_config.py`; a test keeps it true. A file that is not there means these defaults.",
     ]
     for table in config_tables():
-        lines += ["", f"## [{table.name}]", "", f"{table.doc[0].upper()}{table.doc[1:]}", ""]
+        lines += ["", f"## {table.doc.removesuffix('.')}", ""]
         lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
         lines += [f"| `{key.name}` | {key.type} | `{key.default}` | {key.doc} |" for key in table.keys]
     return "\n".join(lines) + "\n"
