@@ -1,0 +1,84 @@
+"""The command line of the sandbox: up, run, down."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from sandbox import cluster
+from sandbox.command import SandboxError, attached, say
+from sandbox.releases import DEFAULT, RELEASES
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+def main() -> int:
+    """Run one verb and return its status."""
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    arguments = _parser().parse_args()
+    try:
+        return VERBS[arguments.verb](arguments)
+    except SandboxError as error:
+        say(f"sandbox: {error}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="./dev sandbox", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    shape = argparse.ArgumentParser(add_help=False)
+    shape.add_argument("--nodes", type=int, default=2, help="compute nodes (2)")
+    known = [release.slurm for release in RELEASES]
+    shape.add_argument("--slurm", choices=known, default=DEFAULT, help=f"release of Slurm ({DEFAULT})")
+    verbs.add_parser("up", parents=[shape], help="start a cluster")
+    run = verbs.add_parser("run", parents=[shape], help="run a command in it; with none up, in one of its own")
+    run.add_argument("--user", default="root", help="root, alice or bob (root)")
+    run.add_argument("--node", default="login", help="login, n1, n2 … (login)")
+    run.add_argument("command", nargs="+", metavar="CMD")
+    verbs.add_parser("down", help="take it apart, whatever is left of it")
+    return parser
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    cluster.up(arguments.slurm, arguments.nodes)
+    return 0
+
+
+def _down(_: argparse.Namespace) -> int:
+    cluster.down()
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    existing = cluster.running()
+    if existing:
+        argv = _argv(existing, arguments)
+        os.execvp(argv[0], argv)  # so that signals and the status are the command's own
+    own = cluster.up(arguments.slurm, arguments.nodes)
+    try:
+        return attached(_argv(own, arguments))
+    finally:
+        cluster.down()
+
+
+def _argv(where: cluster.Cluster, arguments: argparse.Namespace) -> list[str]:
+    member = where.members.get(arguments.node)
+    if not member:
+        raise SandboxError(f"no node {arguments.node}; there are {', '.join(where.members)}")
+    return member.argv(arguments.command, arguments.user)
+
+
+def _as_interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+VERBS = {"up": _up, "run": _run, "down": _down}
+
+if __name__ == "__main__":
+    sys.exit(main())

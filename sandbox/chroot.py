@@ -1,0 +1,48 @@
+"""Running a script inside a root that is being built.
+
+In its own mount and pid namespaces, so that whatever it mounts or starts is gone when it ends, even after a crash.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from sandbox.command import run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "LC_ALL": "C.UTF-8",
+    "DEBIAN_FRONTEND": "noninteractive",
+}
+
+
+def run_in_root(root: Path, script: str, *, binds: Mapping[Path, str] | None = None, below: str = "") -> str:
+    """Run the sh `script` in `root` as root; `binds` are folders of the host by their place inside.
+
+    With `below` (overlay's lowerdir: the upmost first), `root` is the layer that receives what the script changes.
+    """
+    steps = ["set -eu"]
+    target = "$ROOT"
+    if below:
+        # The work folder has to be on the layer's own file system and must not end up in it.
+        steps += [
+            "mkdir -p $ROOT.work $ROOT.merged",
+            f"mount -t overlay overlay -o lowerdir={below},upperdir=$ROOT,workdir=$ROOT.work $ROOT.merged",
+        ]
+        target = "$ROOT.merged"
+    steps += [f"mount -t proc proc {target}/proc"]
+    for source, place in (binds or {}).items():
+        steps += [f"mkdir -p {target}{place}", f"mount --bind {shlex.quote(str(source))} {target}{place}"]
+    steps += [f'exec chroot {target} sh -euc "$SCRIPT"']
+    environment = ENVIRONMENT | {"ROOT": str(root), "SCRIPT": script}
+    try:
+        return run(["unshare", "--mount", "--pid", "--fork", "sh", "-c", "\n".join(steps)], environment=environment)
+    finally:
+        if below:
+            run(["rm", "-rf", f"{root}.work", f"{root}.merged"])

@@ -1,0 +1,52 @@
+"""The daemons of a node: munge, Slurm's controller on the login node, slurmd on the others."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from sandbox.command import SandboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sandbox.node import Node
+
+MUNGE = """
+mkdir -p /run/munge
+chown munge:munge /run/munge
+setpriv --reuid munge --regid munge --clear-groups munged
+"""
+CONTROLLER = """
+mkdir -p /var/lib/slurm/slurmctld
+chown slurm:slurm /var/lib/slurm/slurmctld
+slurmctld
+"""
+SLURMD = """
+mkdir -p /var/lib/slurm/slurmd
+slurmd
+"""
+
+
+def start(login: Node, compute: Sequence[Node]) -> None:
+    """Start all daemons and wait until Slurm counts every node as idle."""
+    login.sh(MUNGE + CONTROLLER)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda node: node.sh(MUNGE + SLURMD), compute))
+    deadline = time.monotonic() + 60
+    while _idle(login) < len(compute):
+        if time.monotonic() > deadline:
+            raise SandboxError(f"Slurm does not come up:\n{_complaints(login, compute)}")
+        time.sleep(0.05)
+
+
+def _idle(login: Node) -> int:
+    done = login.run(["sinfo", "--noheader", "--Node", "--format=%T"])
+    return done.stdout.split().count("idle")
+
+
+def _complaints(login: Node, compute: Sequence[Node]) -> str:
+    logs = [login.run(["tail", "-n", "20", "/var/log/slurm/slurmctld.log"])]
+    logs += [node.run(["tail", "-n", "20", "/var/log/slurm/slurmd.log"]) for node in compute[:1]]
+    return "\n".join(log.stdout + log.stderr for log in logs)

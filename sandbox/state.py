@@ -1,0 +1,52 @@
+"""Where the one cluster of this machine is written down, and the lock that serialises its making and unmaking.
+
+The processes are the truth and this only says what they were started for: see `node.holders`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandbox.cache import locked
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+STATE = Path("/run/spank-container-sandbox")
+DESCRIPTION = STATE / "cluster.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a cluster was asked to be, and what the machine had before it."""
+
+    slurm: str
+    nodes: tuple[str, ...]
+    data: str
+    checkout: str
+    loops_before: tuple[str, ...]
+
+
+def changing() -> AbstractContextManager[None]:
+    """Hold this while a cluster is started or stopped. The lock file stays: removing it would race."""
+    return locked(Path("/run/lock/spank-container-sandbox"))
+
+
+def write(description: Description) -> None:
+    """Written before anything is started, so that whatever was started is found again after a crash."""
+    STATE.mkdir(parents=True, exist_ok=True)
+    DESCRIPTION.write_text(json.dumps(asdict(description)))
+
+
+def read() -> Description | None:
+    """The cluster that was started last and not stopped, whether or not it still lives."""
+    try:
+        fields = json.loads(DESCRIPTION.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    fields["nodes"] = tuple(fields["nodes"])
+    fields["loops_before"] = tuple(fields["loops_before"])
+    return Description(**fields)
