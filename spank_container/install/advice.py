@@ -17,11 +17,15 @@ _JOBS = Path("/run/spank-container/jobs")
 
 def missing_lines(options: InstallOptions) -> tuple[str, ...]:
     """One sentence each; empty when Slurm's files have all that is needed."""
-    conf = read_slurm_conf(options.in_root(options.slurm_conf_dir / "slurm.conf"))
+    conf = _slurm_conf(options)
     found = [*plugstack_advice(conf, options), *hooks_advice(conf, options)]
     if found:
         found.append("then restart slurmctld and each slurmd, and run `spank-container check`")
     return tuple(found)
+
+
+def _slurm_conf(options: InstallOptions) -> SlurmConf | None:
+    return read_slurm_conf(options.slurm_conf_dir / "slurm.conf", lambda path: options.in_root(path).read_text())
 
 
 def plugstack_advice(conf: SlurmConf | None, options: InstallOptions) -> tuple[str, ...]:
@@ -65,8 +69,7 @@ def _hook_advice(conf: SlurmConf, name: str, options: InstallOptions) -> str:
 
 def refuse_uninstall(options: InstallOptions) -> None:
     """SiteError while Slurm or a job still needs what would go."""
-    conf = read_slurm_conf(options.in_root(options.slurm_conf_dir / "slurm.conf"))
-    snippet = options.in_root(options.slurm_conf_snippet)
+    conf, snippet = _slurm_conf(options), options.slurm_conf_snippet
     if conf and snippet in conf.included:
         # Slurm's daemons and commands do not start with an Include that is not there.
         raise SiteError(

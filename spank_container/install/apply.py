@@ -17,7 +17,7 @@ from spank_container.install.manifest import Manifest, fingerprint
 from spank_container.install.plan import PlannedFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from spank_container.install.compare import Step
     from spank_container.install.plan import InstallOptions, Planned
@@ -25,22 +25,30 @@ if TYPE_CHECKING:
 
 def apply(steps: Iterable[Step], manifest: Manifest, options: InstallOptions) -> None:
     """Write what differs; what was written is in the manifest even when a later file fails."""
-    written, folders = dict(manifest.written), list(manifest.folders)
-    to_write = [step for step in steps if step.action in {Action.CREATE, Action.UPDATE}]
-    if not to_write:
-        return
+    done: dict[Path, str] = {}
+    folders: list[Path] = []
     try:
-        for step in to_write:
-            if step.planned is not None:
+        for step in steps:
+            if step.planned is None or step.action is Action.KEEP:
+                continue
+            if step.action is not Action.SAME:
                 folders += _make_folders(step.path.parent, options)
                 _write(step.planned, step.present)
-                # Written last stands last, also when it was written before: removal goes backwards.
-                written.pop(step.path, None)
-                written[step.path] = _fingerprint(step.planned)
+            done[step.path] = _fingerprint(step.planned)
     except OSError as error:
         raise NodeError.from_os_error("installing", error, error.filename or "") from error
     finally:
-        _save(Manifest(written, tuple(folders)), options)
+        _save(manifest, done, folders, options)
+
+
+def _save(manifest: Manifest, done: Mapping[Path, str], folders: Iterable[Path], options: InstallOptions) -> None:
+    """What an earlier plan had stands first: removal goes backwards, and the line in plugstack.conf.d must go first."""
+    earlier = {path: written for path, written in manifest.written.items() if path not in done}
+    new = Manifest({**earlier, **done}, (*manifest.folders, *folders))
+    if new != manifest:
+        made = _make_folders(options.manifest.parent, options)
+        new = Manifest(new.written, (*new.folders, *made))
+        _write(PlannedFile(options.manifest, new.to_json().encode()), options.in_root(options.manifest))
 
 
 def remove(steps: Iterable[Step], manifest: Manifest, options: InstallOptions) -> None:
@@ -55,12 +63,6 @@ def remove(steps: Iterable[Step], manifest: Manifest, options: InstallOptions) -
     for folder in reversed(manifest.folders):
         with contextlib.suppress(OSError):  # not empty, since there is something of the site's in it; or gone
             options.in_root(folder).rmdir()
-
-
-def _save(manifest: Manifest, options: InstallOptions) -> None:
-    made = _make_folders(options.manifest.parent, options)
-    full = Manifest(manifest.written, (*manifest.folders, *made))
-    _write(PlannedFile(options.manifest, full.to_json().encode()), options.in_root(options.manifest))
 
 
 def _make_folders(folder: Path, options: InstallOptions) -> list[Path]:

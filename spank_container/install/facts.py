@@ -65,5 +65,6 @@ def compile_plugin(include: Path) -> bytes:
         try:
             run([compiler, *_FLAGS, exports, "-I", str(include), "-o", str(result), str(source)], timeout=120)
         except ProgramFailedError as error:
-            raise SiteError(f"compiling the plugin: {error.message}", hint=error.hint) from error
+            said = [line for line in error.stderr.splitlines() if "error:" in line] or [error.stderr]
+            raise SiteError(f"compiling the plugin: {said[0]}", hint=error.hint) from error
         return result.read_bytes()
