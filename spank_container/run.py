@@ -6,18 +6,21 @@ fails. Nothing from a user's environment reaches a program that root starts (CVE
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from spank_container.errors import BusyError, NodeError, SiteError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 FIXED_ENVIRONMENT = {"PATH": PATH, "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
+_KEPT = 16 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +66,76 @@ def run(
             check=False,
         )
     except FileNotFoundError as error:
-        raise SiteError(f"{argv[0]} is not installed", hint="spank-container check lists what is needed") from error
+        raise _not_installed(argv) from error
     except subprocess.TimeoutExpired as error:
         raise BusyError(f"{argv[0]} did not end within {timeout:g} s: {shlex.join(argv)}") from error
     if done.returncode != 0:
         raise ProgramFailedError(argv, done.returncode, done.stderr)
     return Output(done.stdout, done.stderr)
+
+
+@contextmanager
+def reading_from(argv: Sequence[str], source: int) -> Iterator[IO[bytes]]:
+    """What `argv` prints while it reads the descriptor `source`.
+
+    A body that reads to the end learns how the program ended, as with `run`; one that leaves before does not care, and
+    the program is killed.
+    """
+    with _program(argv, source, subprocess.PIPE) as (process, check):
+        printed = cast("IO[bytes]", process.stdout)
+        yield printed
+        if not printed.read(1):
+            check()
+
+
+@contextmanager
+def writing_to(argv: Sequence[str]) -> Iterator[IO[bytes]]:
+    """What is written here, `argv` reads; after the body it has ended well, or ProgramFailedError says why not."""
+    with _program(argv, subprocess.PIPE, subprocess.DEVNULL) as (process, check):
+        wanted = cast("IO[bytes]", process.stdin)
+        try:
+            yield wanted
+            wanted.close()
+        except BrokenPipeError:
+            # It ended early, and knows better than the pipe why.
+            check()
+            raise
+        check()
+
+
+@contextmanager
+def _program(
+    argv: Sequence[str], stdin: int, stdout: int
+) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], None]]]:
+    """The program, and what waits for its end; it is killed unless it has ended when the body is through."""
+    said = os.memfd_create("stderr")  # a pipe that nobody reads would stop a program that says much
+    try:
+        process = subprocess.Popen(argv, stdin=stdin, stdout=stdout, stderr=said, env=FIXED_ENVIRONMENT)
+    except FileNotFoundError as error:
+        os.close(said)
+        raise _not_installed(argv) from error
+
+    def check() -> None:
+        if process.wait() != 0:
+            start = max(0, os.fstat(said).st_size - _KEPT)
+            raise ProgramFailedError(argv, process.returncode, os.pread(said, _KEPT, start))
+
+    try:
+        yield process, check
+    finally:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            _close(pipe)
+        os.close(said)
+
+
+def _close(pipe: IO[bytes] | None) -> None:
+    """What was not yet written to a dead program is lost with it."""
+    if pipe is not None:
+        with suppress(BrokenPipeError):
+            pipe.close()
+
+
+def _not_installed(argv: Sequence[str]) -> SiteError:
+    return SiteError(f"{argv[0]} is not installed", hint="spank-container check lists what is needed")
