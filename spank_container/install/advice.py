@@ -17,14 +17,15 @@ _JOBS = Path("/run/spank-container/jobs")
 
 def missing_lines(options: InstallOptions) -> tuple[str, ...]:
     """One sentence each; empty when Slurm's files have all that is needed."""
-    conf = _slurm_conf(options)
+    conf = slurm_conf(options)
     found = [*plugstack_advice(conf, options), *hooks_advice(conf, options)]
     if found:
         found.append("then restart slurmctld and each slurmd, and run `spank-container check`")
     return tuple(found)
 
 
-def _slurm_conf(options: InstallOptions) -> SlurmConf | None:
+def slurm_conf(options: InstallOptions) -> SlurmConf | None:
+    """The site's, as it lies below the root that is installed into."""
     return read_slurm_conf(options.slurm_conf_dir / "slurm.conf", lambda path: options.in_root(path).read_text())
 
 
@@ -43,18 +44,19 @@ def plugstack_advice(conf: SlurmConf | None, options: InstallOptions) -> tuple[s
 
 def hooks_advice(conf: SlurmConf | None, options: InstallOptions) -> tuple[str, ...]:
     """Prolog, Epilog and PrologFlags: one include when slurm.conf has none of them, else each by itself."""
-    slurm_conf = options.slurm_conf_dir / "slurm.conf"
+    file = options.slurm_conf_dir / "slurm.conf"
     names = ("Prolog", "Epilog", "PrologFlags")
     if conf is None or not any(conf.values(name) for name in names):
-        return (f"add to {slurm_conf}: include {options.slurm_conf_snippet.name}",)
-    found = [_hook_advice(conf, name, options) for name in ("Prolog", "Epilog")]
+        return (f"add to {file}: include {options.slurm_conf_snippet.name}",)
+    found = [hook_advice(conf, name, options) for name in ("Prolog", "Epilog")]
     flags = [flag for flag in PROLOG_FLAGS if flag.lower() not in conf.flags("PrologFlags")]
     if flags:
-        found.append(f"add {','.join(flags)} to PrologFlags in {slurm_conf}")
+        found.append(f"add {','.join(flags)} to PrologFlags in {file}")
     return tuple(one for one in found if one)
 
 
-def _hook_advice(conf: SlurmConf, name: str, options: InstallOptions) -> str:
+def hook_advice(conf: SlurmConf, name: str, options: InstallOptions) -> str:
+    """For Prolog or Epilog; empty when Slurm calls ours."""
     pattern = f"{options.slurm_conf_dir}/{name.lower()}.d/*"
     values = conf.values(name)
     if pattern in values or f"{options.slurm_conf_dir}/{name.lower()}.d/50-spank-container" in values:
@@ -69,7 +71,7 @@ def _hook_advice(conf: SlurmConf, name: str, options: InstallOptions) -> str:
 
 def refuse_uninstall(options: InstallOptions) -> None:
     """SiteError while Slurm or a job still needs what would go."""
-    conf, snippet = _slurm_conf(options), options.slurm_conf_snippet
+    conf, snippet = slurm_conf(options), options.slurm_conf_snippet
     if conf and snippet in conf.included:
         # Slurm's daemons and commands do not start with an Include that is not there.
         raise SiteError(

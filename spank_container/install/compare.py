@@ -80,20 +80,25 @@ class Report:
     def changed(self) -> bool:
         return any(step.action in _CHANGES for step in self.steps)
 
-    def text(self) -> str:
-        """For standard output."""
+    def text(self, *, color: bool = False) -> str:
+        """For standard output; `color` for the diffs of a dry run."""
         lines: list[str] = []
         for step in self.steps:
             if step.action is Action.SAME and not self.dry_run:
                 continue
             lines.append(step.describe())
             if self.dry_run and (diff := step.diff()):
-                lines.append(diff.rstrip("\n"))
+                lines += [_coloured(line) if color else line for line in diff.splitlines()]
         if not self.changed:
             lines.append("nothing to change")
         if self.advice:
             lines += ["", "To do by hand:", *(f"  - {one}" for one in self.advice)]
         return "\n".join(lines)
+
+
+def _coloured(line: str) -> str:
+    colour = {"+": 32, "-": 31, "@": 36}.get(line[:1])
+    return f"\x1b[{colour}m{line}\x1b[0m" if colour else line
 
 
 def compare(planned: Iterable[Planned], manifest: Manifest, root: Path) -> tuple[Step, ...]:

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spank_container.errors import SiteError
+from spank_container.install.plan import InstallOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from spank_container.install.plan import InstallOptions
 
 _VERSION = 1
 
@@ -60,3 +59,12 @@ def read_manifest(options: InstallOptions) -> Manifest:
         return Manifest()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SiteError(f"this is damaged: {error!r} [{path}]", hint="remove it and install again") from error
+
+
+def installed_options(prefix: Path) -> InstallOptions | None:
+    """The options of the installation in `prefix`; None where there is none."""
+    options = InstallOptions(prefix=prefix)
+    for path in read_manifest(options).written:
+        if path.name == options.plugstack_file.name and path.parent.name == options.plugstack_file.parent.name:
+            return InstallOptions(prefix=prefix, slurm_conf_dir=path.parents[1])
+    return None

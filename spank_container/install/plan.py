@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 _PLAIN = re.compile(r"/[A-Za-z0-9._+@/-]*")
 
 
+def is_plain(path: Path) -> bool:
+    """Whether it can stand in Slurm's files as it is."""
+    return bool(_PLAIN.fullmatch(str(path))) and path != Path("/") and ".." not in path.parts
+
+
 @dataclass(frozen=True, slots=True)
 class InstallOptions:
     """`root` is the tree of a node image to install into; every other path is as that node will see it."""
@@ -30,7 +35,7 @@ class InstallOptions:
 
     def __post_init__(self) -> None:
         for path in (self.prefix, self.slurm_conf_dir):
-            if not _PLAIN.fullmatch(str(path)) or path == Path("/") or ".." in path.parts:
+            if not is_plain(path):
                 raise UserError(
                     f"{str(path)!r} cannot be written into plugstack.conf",
                     hint="give an absolute path of letters, digits and . _ + @ -",
