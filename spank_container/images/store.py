@@ -11,8 +11,6 @@ this is cheap, since the Prolog does it.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from spank_container.errors import NodeError, ParseError, SiteError, UserError
 from spank_container.images import meta_json
+from spank_container.images.durable import locked, make_folder, sync, write_file
 from spank_container.values.image_ref import Digest, ImageId, ImageRef, RegistryRef, parse_digest
 
 if TYPE_CHECKING:
@@ -63,6 +62,10 @@ class Store:
         """Where the image's file is or will be; `meta` says whether it is."""
         return self.images / f"{_file_name(digest)}.squashfs"
 
+    def blob(self, digest: Digest) -> Path:
+        algorithm, _, name = digest.partition(":")
+        return self.blobs / algorithm / name
+
     def has(self, digest: Digest) -> bool:
         return self._meta_path(digest).exists()
 
@@ -94,10 +97,12 @@ class Store:
 
         However many ask for a digest at once, one converts and the others wait for it.
         """
+        if self.has(digest):
+            return self.meta(digest)
         with _writing(self.root):
             make_folder(self.images)
             self._remove_rubbish()
-            with _locked(self._lock_path(digest)):
+            with locked(self._lock_path(digest)):
                 if not self.has(digest):
                     self._convert(digest, convert)
         return self.meta(digest)
@@ -107,10 +112,10 @@ class Store:
         path = self._tag_path(ref)
         with _writing(path):
             make_folder(path.parent)
-            with _locked(path.with_name(f".{path.name}.lock")):
+            with locked(path.with_name(f".{path.name}.lock")):
                 for rubbish in path.parent.glob(f".{path.name}.*.partial"):
                     rubbish.unlink()
-                _write_file(path, f"{digest}\n".encode())
+                write_file(path, f"{digest}\n".encode())
 
     def list(self) -> tuple[StoredImage, ...]:
         """All images, the newest first."""
@@ -135,14 +140,14 @@ class Store:
         partial = self.images / f".{_file_name(digest)}.{os.getpid()}.{os.urandom(4).hex()}.partial"
         try:
             meta = convert(partial)
-            _sync(partial)
+            sync(partial)
             meta = replace(meta, digest=digest, size=partial.stat().st_size)
             partial.chmod(0o644)
             partial.rename(self.squashfs(digest))
         finally:
             partial.unlink(missing_ok=True)
-        _sync(self.images)
-        _write_file(self._meta_path(digest), meta_json.encode(meta))
+        sync(self.images)
+        write_file(self._meta_path(digest), meta_json.encode(meta))
 
     def _remove_rubbish(self) -> None:
         """What dead writers left: unfinished files, and a squashfs whose description was never written."""
@@ -150,7 +155,7 @@ class Store:
             digest = _digest_of(path)
             if digest is None or self._is_whole(path, digest):
                 continue
-            with _locked(self._lock_path(digest), wait=False) as mine:
+            with locked(self._lock_path(digest), wait=False) as mine:
                 if mine and not self._is_whole(path, digest):
                     path.unlink(missing_ok=True)
 
@@ -202,16 +207,6 @@ class Store:
         return self.tags / ref.registry / ref.repository / name
 
 
-def make_folder(path: Path, mode: int = 0o755) -> None:
-    """With its parents, readable by all whatever the umask of who pulls: every user's submit reads the store."""
-    if path.is_dir():
-        return
-    make_folder(path.parent)
-    path.mkdir(exist_ok=True)
-    path.chmod(mode)
-    _sync(path.parent)
-
-
 def _file_name(digest: Digest) -> str:
     return digest.replace(":", "-")
 
@@ -234,60 +229,3 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise NodeError.from_os_error("writing the image store", error, error.filename or path) from error
-
-
-@contextmanager
-def _locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock file at `path`; without `wait`, yield False when another holds it."""
-    fd = _lock(path, wait=wait)
-    if fd is None:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(fd)
-
-
-def _lock(path: Path, *, wait: bool) -> int | None:
-    """The file goes with the lock: one that waited may hold a lock on a file that is gone, and tries again."""
-    while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(fd).st_nlink:
-                return fd
-        except BlockingIOError:
-            os.close(fd)
-            return None
-        except OSError as error:
-            os.close(fd)
-            if error.errno != errno.ESTALE:  # NFS says this when a holder on another client removed the file
-                raise
-        else:
-            os.close(fd)
-
-
-def _write_file(path: Path, data: bytes) -> None:
-    """Readers see the old file or the new one, whole, and after a power cut too."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.partial")
-    fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    try:
-        with open(fd, "wb") as file:  # noqa: PTH123  a descriptor, not a path
-            os.fchmod(fd, 0o644)
-            file.write(data)
-            file.flush()
-            os.fsync(fd)
-        partial.rename(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

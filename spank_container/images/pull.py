@@ -1,0 +1,144 @@
+"""From a registry into the store: find, download, merge, squash, and keep what was learned on the way.
+
+The story only; each step is its own module's. Needs no root, only a store that may be written.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from spank_container.images.durable import make_folder
+from spank_container.images.flatten import merge, write_tar
+from spank_container.images.image_config import RuntimeConfig
+from spank_container.images.layers import Blob, BrokenBlobError, opened
+from spank_container.images.registry import Registry
+from spank_container.images.squash import squashing
+from spank_container.values.image_meta import ImageMeta
+from spank_container.values.image_ref import Digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+    from typing import Literal
+
+    from spank_container.images.image_config import Configuration
+    from spank_container.images.layers import Layer
+    from spank_container.images.registry import RemoteImage
+    from spank_container.images.store import Store
+    from spank_container.values.image_ref import RegistryRef
+
+    Stage = Literal["downloading", "reading", "converting"]
+    Progress = Callable[[Stage, int, int], None]
+    """(stage, bytes done, bytes in all); may be called from another thread."""
+
+_POLL = 0.2
+
+
+def pull(
+    ref: RegistryRef, store: Store, progress: Progress | None = None, registry: Registry | None = None
+) -> ImageMeta:
+    """Bring what `ref` means now into the store, unless it is there, and let `ref` mean it there too."""
+    registry = registry or Registry()
+    image = registry.find(ref)
+    report = progress or (lambda _stage, _done, _total: None)
+    meta = store.add(image.digest, lambda path: _convert(image, registry, store, path, report))
+    store.tag(ref, image.digest)
+    return meta
+
+
+def _convert(image: RemoteImage, registry: Registry, store: Store, path: Path, report: Progress) -> ImageMeta:
+    configuration = registry.configuration(image)
+    blobs = _download(image, registry, store, report)
+    with ExitStack() as stack:
+        try:
+            layers = [stack.enter_context(opened(blob)) for blob in blobs]
+        except BrokenBlobError as error:
+            error.path.unlink(missing_ok=True)
+            raise
+        captured = _squash(layers, blobs, path, report)
+    return _meta(image, configuration, captured)
+
+
+def _download(image: RemoteImage, registry: Registry, store: Store, report: Progress) -> list[Blob]:
+    make_folder(store.blobs, 0o700)
+    layers = [(Digest(layer.digest), layer.size) for layer in image.manifest.layers]
+    blobs = [Blob(digest, size, store.blob(digest)) for digest, size in layers]
+    # The name is the digest's, whose lock we hold: what is there is a dead pull's.
+    layout = store.blobs / f".{image.digest.replace(':', '-')}"
+    shutil.rmtree(layout, ignore_errors=True)
+    try:
+        with _watched(blobs, layout, report):
+            registry.download(image, store.blobs, layout)
+    finally:
+        shutil.rmtree(layout, ignore_errors=True)
+    return blobs
+
+
+@contextmanager
+def _watched(blobs: Sequence[Blob], layout: Path, report: Progress) -> Iterator[None]:
+    """skopeo tells its progress to terminals only, so the files that it writes are looked at."""
+    done = threading.Event()
+    total = sum({blob.path: blob.size for blob in blobs}.values())
+
+    def watch() -> None:
+        while not done.wait(_POLL):
+            report("downloading", min(total, _bytes_there(blobs, layout)), total)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+    report("downloading", total, total)
+
+
+def _bytes_there(blobs: Sequence[Blob], layout: Path) -> int:
+    files = {blob.path for blob in blobs} | set(layout.glob("oci-put-blob*"))
+    size = 0
+    for file in files:
+        try:
+            size += file.stat().st_size
+        except FileNotFoundError:
+            continue
+    return size
+
+
+def _squash(layers: Sequence[Layer], blobs: Sequence[Blob], path: Path, report: Progress) -> dict[str, bytes]:
+    total = sum(blob.size for blob in blobs)
+    flat = merge(layers, lambda number: report("reading", sum(blob.size for blob in blobs[: number + 1]), total))
+    done = 0
+
+    def on_bytes(size: int) -> None:
+        nonlocal done
+        done += size
+        report("converting", done, flat.size)
+
+    with squashing(path, flat.root) as sink:
+        return write_tar(flat, layers, sink, on_bytes)
+
+
+def _meta(image: RemoteImage, configuration: Configuration, captured: dict[str, bytes]) -> ImageMeta:
+    config = configuration.config or RuntimeConfig()
+    return ImageMeta(
+        digest=image.digest,
+        architecture=configuration.architecture,
+        size=0,
+        # Without a value it sets nothing: no libc finds it again.
+        environment=tuple(entry for entry in config.env or () if entry.find("=") > 0),
+        entrypoint=tuple(config.entrypoint or ()),
+        cmd=tuple(config.cmd or ()),
+        workdir=config.workdir or "",
+        user=config.user or "",
+        labels=tuple(sorted((config.labels or {}).items())),
+        passwd=_text(captured.get("etc/passwd", b"")),
+        group=_text(captured.get("etc/group", b"")),
+    )
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
