@@ -7,10 +7,13 @@ NodeError takes the node out of service. Every error says what was tried and why
 from __future__ import annotations
 
 import os
+import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import PurePath
+
+_LONGEST_SHOWN = 72  # a line that the terminal wraps has its caret in the wrong place
 
 
 class SpankContainerError(Exception):
@@ -24,8 +27,8 @@ class SpankContainerError(Exception):
         self.hint = hint
 
     def report(self) -> str:
-        """The message and the hint as the user sees them, without a trailing newline."""
-        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+        """The message and the hint as the user sees them, without a trailing newline: text that no terminal obeys."""
+        return "\n".join([*_lines(self.message), *_lines(self.hint and f"hint: {self.hint}")])
 
 
 class UserError(SpankContainerError):
@@ -43,12 +46,8 @@ class ParseError(UserError):
         self.span = span
 
     def report(self) -> str:
-        start, end = self.span
-        # A control character in hostile text would move the terminal's cursor, and the caret with it.
-        shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in self.text)
-        marker = " " * start + "^" + "~" * max(0, end - start - 1)
-        lines = [self.message, f"    {shown}", f"    {marker}"]
-        return "\n".join([*lines, f"hint: {self.hint}"] if self.hint else lines)
+        marked = [f"    {line}" for line in _marked(self.text, *self.span)]
+        return "\n".join([*_lines(self.message), *marked, *_lines(self.hint and f"hint: {self.hint}")])
 
 
 class SiteError(SpankContainerError):
@@ -73,3 +72,31 @@ class BusyError(SpankContainerError):
     """A lock or a registry did not answer in time; trying again may help."""
 
     exit_code = 75
+
+
+def _lines(text: str) -> list[str]:
+    return [_visible(line.replace("\t", " ")) for line in text.replace("\r\n", "\n").split("\n")] if text else []
+
+
+def _visible(text: str) -> str:
+    """A control character would move the terminal's cursor, and the caret with it; a lone surrogate cannot be sent."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _marked(text: str, start: int, end: int) -> tuple[str, str]:
+    """As much of `text` as fits on a line, and a line that marks what stands from `start` to `end` in it."""
+    start = min(start, len(text))
+    end = max(start, end)
+    first = max(0, min(start - _LONGEST_SHOWN // 2, len(text) - _LONGEST_SHOWN))
+    last = min(len(text), first + _LONGEST_SHOWN)
+    before, span, after = (_visible(text[a:b]) for a, b in [(first, start), (start, min(end, last)), (end, last)])
+    before = f"...{before}" if first else before
+    after = f"{after}..." if last < len(text) else after
+    return before + span + after, " " * _width(before) + "^" + "~" * (_width(span) - 1)
+
+
+def _width(text: str) -> int:
+    """How many columns of a terminal `text` takes."""
+    return sum(
+        2 if unicodedata.east_asian_width(c) in "WF" else unicodedata.category(c) not in {"Mn", "Me"} for c in text
+    )
