@@ -20,11 +20,12 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*", re.ASCII)
 _REGISTRY = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?", re.ASCII)
 _LONGEST = 255
+_NOT_HERE = {"custom", "local"}  # Shifter's other kinds
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryRef:
-    """An image in a registry; `digest`, when there is one, wins over `tag`."""
+    """An image in a registry; `digest`, when there is one, wins over `tag`, which may then be empty."""
 
     registry: str
     repository: str
@@ -39,7 +40,9 @@ class RegistryRef:
         return f"{self.registry}/{self.repository}:{self.tag}"
 
     def __str__(self) -> str:
-        return f"docker:{self.name}"
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"docker:{self.registry}/{self.repository}{tag}{digest}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +78,27 @@ def parse_digest(text: str) -> Digest:
 def parse_image_ref(text: str) -> ImageRef:
     """Read what the user typed after --image=; ParseError points at what is wrong."""
     if not text:
-        raise ParseError("--image: the name is empty", text, (0, 1), hint="give an image, as docker:debian:trixie")
+        raise _empty(text, 0)
+    _check_kind(text)
     if text.startswith("id:"):
         return ImageId(_digest_at(text, 3))
     return _registry_ref(text, len("docker:") if text.startswith("docker:") else 0)
+
+
+def _check_kind(text: str) -> None:
+    """What looks like another program's notation is not taken for a name in a registry."""
+    kind, colon, _ = text.partition(":")
+    hint = "write docker:NAME:TAG or id:DIGEST"
+    if colon and kind in _NOT_HERE:
+        raise ParseError(f"--image: there are no {kind}: images here", text, (0, len(kind) + 1), hint)
+    if "://" in text:
+        start = text.index("://") + 1
+        raise ParseError("--image: a URL is no image name", text, (start, start + 2), hint)
+
+
+def _empty(text: str, start: int) -> ParseError:
+    hint = "give an image, as docker:debian:trixie"
+    return ParseError("--image: the name is empty", text, (start, start + 1), hint)
 
 
 def _registry_ref(text: str, start: int) -> RegistryRef:
@@ -89,10 +109,12 @@ def _registry_ref(text: str, start: int) -> RegistryRef:
     else:
         digest = _digest_at(text, name_end + 1)
     tag_colon = text.rfind(":", max(start, text.rfind("/", start, name_end)), name_end)
-    tag = "latest"
+    tag = "" if digest else "latest"
     if tag_colon >= 0:
         tag = _tag_at(text, tag_colon + 1, name_end)
         name_end = tag_colon
+    if name_end == start:
+        raise _empty(text, start)
     registry, repository = _registry_and_repository(text, start, name_end)
     return RegistryRef(registry, repository, tag, digest)
 
@@ -124,7 +146,7 @@ def _registry_and_repository(text: str, start: int, end: int) -> tuple[str, str]
     first, slash, rest = text[start:end].partition("/")
     registry = "docker.io"
     if slash and (first == "localhost" or "." in first or ":" in first):
-        if not _REGISTRY.fullmatch(first):
+        if len(first) > _LONGEST or not _REGISTRY.fullmatch(first):
             raise ParseError(
                 "--image: this is no registry", text, (start, start + len(first)), hint="write HOST or HOST:PORT"
             )
@@ -143,5 +165,5 @@ def _check_repository(text: str, start: int, end: int) -> None:
         raise ParseError("--image: the name is too long", text, (start, end), hint=f"{_LONGEST} characters at most")
     for component in text[start:end].split("/"):
         if not _COMPONENT.fullmatch(component):
-            raise ParseError("--image: this is no image name", text, (start, max(end, start + 1)), hint)
+            raise ParseError("--image: this is no image name", text, (start, start + max(1, len(component))), hint)
         start += len(component) + 1

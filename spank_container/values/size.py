@@ -21,18 +21,19 @@ def parse_size(text: str) -> int:
     everything = (0, len(text))
     match = _SIZE.fullmatch(text)
     if match is None:
-        raise ParseError(f"{text!r} is not a size", text, everything, hint="write 500M, 1.5G or 4T")
+        raise ParseError("this is no size", text, everything, hint="write 500M, 1.5G or 4T")
     unit = match["unit"]
     factor = 1024 ** (_UNITS.index(unit.lower()) + 1) if unit else 1
     size = _scaled(match["number"], factor)
     if not 0 < size <= _LARGEST:
-        raise ParseError(f"the size {text} is out of range", text, everything, hint="give 1 byte to 8E")
+        raise ParseError("the size is out of range", text, everything, hint="give at least one byte and less than 8E")
     return size
 
 
 def _scaled(number: str, factor: int) -> int:
     if number.isdigit():
-        return int(number[:20]) * factor
+        # 20 digits are out of range already, and thousands would be an error of int()'s own.
+        return int(number.lstrip("0")[:20] or "0") * factor
     value = float(number) * factor
     return int(value) if value <= _LARGEST else -1
 

@@ -20,7 +20,8 @@ ContainerPath = NewType("ContainerPath", str)
 FILESYSTEMS = ("xfs", "ext4")
 PROTECTED = ("/etc", "/proc", "/sys", "/dev", "/opt/spank-container", "/opt/udiImage")
 SMALLEST_SCRATCH = {"xfs": 300 * 1024**2, "ext4": 8 * 1024**2}  # mkfs.xfs refuses less than 300 MB since xfsprogs 5.19
-_BLOCK_SIZES = range(512, 4096 + 1)  # the kernel mounts no block larger than a page
+_BLOCK_SIZES = {1024, 2048, 4096}  # mkfs.xfs makes none below, the kernel mounts none larger than a page
+_LONGEST_PATH, _LONGEST_NAME = 4095, 255  # PATH_MAX, less the NUL, and NAME_MAX of limits.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,37 @@ class VolumeSpec:
 
 def is_protected(target: str) -> bool:
     """Whether `target`, a normal path, is the root or lies in a place that the container itself needs."""
+    return _protected_by(target) is not None
+
+
+def _protected_by(target: str) -> str | None:
     path = PurePosixPath(target)
-    return path == PurePosixPath("/") or any(path.is_relative_to(place) for place in PROTECTED)
+    if path == PurePosixPath("/"):
+        return "/"
+    return next((place for place in PROTECTED if path.is_relative_to(place)), None)
+
+
+def host_path(text: str) -> HostPath | None:
+    """A path that stands alone, so that `:` and `;` mean nothing in it; None for one that could not be mounted."""
+    return None if _path_fault(text) else HostPath(_normal(text))
+
+
+def _path_fault(path: str) -> tuple[str, str] | None:
+    """What is wrong with it and what to do, if anything is."""
+    parts = path.split("/")
+    if not path.startswith("/"):
+        return "the path is not absolute", "begin it with /"
+    if not path.isprintable() or '"' in path:
+        return "the path holds a quote or an unprintable character", "rename the folder"
+    if ".." in parts:
+        return "the path has a .. in it", "write the path without .."
+    if len(path.encode()) > _LONGEST_PATH or any(len(part.encode()) > _LONGEST_NAME for part in parts):
+        return "the path is too long", f"{_LONGEST_PATH} bytes at most, and {_LONGEST_NAME} between two /"
+    return None
+
+
+def _normal(path: str) -> str:
+    return "/" + "/".join(part for part in path.split("/") if part not in {"", "."})
 
 
 def parse_volumes(text: str) -> tuple[VolumeSpec, ...]:
@@ -62,7 +92,7 @@ def parse_volumes(text: str) -> tuple[VolumeSpec, ...]:
     volumes: list[VolumeSpec] = []
     start = 0
     for element in text.split(";"):
-        if element.strip('"'):
+        if element not in {"", '""'}:
             volumes.append(_Element(text, start, element).volume())
         start += len(element) + 1
     if not volumes:
@@ -75,10 +105,9 @@ class _Element:
 
     def __init__(self, text: str, start: int, element: str) -> None:
         self._text = text
-        self._end = start + len(element)
         if len(element) >= 2 and element[0] == element[-1] == '"':
             start, element = start + 1, element[1:-1]
-        self._start = start
+        self._start, self._end = start, start + len(element)
         self._fields = _with_offsets(element, start)
 
     def volume(self) -> VolumeSpec:
@@ -92,20 +121,16 @@ class _Element:
         return ParseError(f"--volume: {message}", self._text, (start, max(end, start + 1)), hint)
 
     def _path(self, path: str, start: int) -> str:
-        end = start + len(path)
-        if not path.startswith("/"):
-            raise self._error("the path is not absolute", start, end, "begin it with /")
-        if not path.isprintable() or '"' in path:
-            raise self._error("the path holds a quote or a control character", start, end, "rename the folder")
-        if ".." in path.split("/"):
-            raise self._error("the path has a .. in it", start, end, "write the path without ..")
-        return "/" + "/".join(part for part in path.split("/") if part not in {"", "."})
+        if fault := _path_fault(path):
+            message, hint = fault
+            raise self._error(message, start, start + len(path), hint)
+        return _normal(path)
 
     def _target(self, path: str, start: int) -> str:
         target = self._path(path, start)
-        if is_protected(target):
+        if place := _protected_by(target):
             hint = f"choose a target outside {', '.join(PROTECTED)}"
-            raise self._error(f"{target} belongs to the container itself", start, start + len(path), hint)
+            raise self._error(f"{place} belongs to the container itself", start, start + len(path), hint)
         return target
 
     def _flags(self, flags: list[tuple[str, int]]) -> tuple[bool, ScratchSpec | None]:
@@ -116,35 +141,33 @@ class _Element:
             if key in seen:
                 raise self._error(f"the flag {name} stands twice", start, end, "give each flag once")
             if key == "pernodecache":
-                seen[key] = self._scratch(argument, start + len(name) + 1)
+                seen[key] = self._scratch(argument, start, end)
             elif flag.lower() in {"ro", "rw"}:
                 seen[key] = None
             else:
-                raise self._error(
-                    f"there is no flag {flag!r}", start, end, "ro, rw and perNodeCache=size=... are known"
-                )
+                raise self._error("there is no such flag", start, end, "ro, rw and perNodeCache=size=... are known")
         if {"ro", "rw"} <= seen.keys() or {"ro", "pernodecache"} <= seen.keys():
             start, end = flags[0][1], self._end
             raise self._error("these flags contradict each other", start, end, "a perNodeCache is rw; else ro or rw")
         return "ro" in seen, seen.get("pernodecache")
 
-    def _scratch(self, argument: str, start: int) -> ScratchSpec:
+    def _scratch(self, argument: str, start: int, end: int) -> ScratchSpec:
         found: dict[str, int | str] = {}
-        for setting, position in _with_offsets(argument, start, separator=","):
+        for setting, position in _with_offsets(argument, end - len(argument), separator=",") if argument else ():
             key, _, value = setting.partition("=")
             if key.lower() in found:
                 raise self._error(f"{key} stands twice", position, position + len(setting), "give it once")
             found[key.lower()] = self._scratch_value(key.lower(), value, position, position + len(setting))
         if "size" not in found:
-            raise self._error("perNodeCache needs a size", start, start + len(argument), "write perNodeCache=size=100G")
-        return self._checked_scratch(found, start, start + len(argument))
+            raise self._error("perNodeCache needs a size", start, end, "write perNodeCache=size=100G")
+        return self._checked_scratch(found, start, end)
 
     def _scratch_value(self, key: str, value: str, start: int, end: int) -> int | str:
         if key in {"size", "bs"}:
             try:
                 return parse_size(value)
             except ParseError as error:
-                raise self._error(error.message, start + len(key) + 1, end, error.hint) from None
+                raise self._error(error.message, min(start + len(key) + 1, end), end, error.hint) from None
         known = {"fs": FILESYSTEMS, "method": ("loop",)}
         if value.lower() not in known.get(key, ()):
             hint = "size=, fs=xfs, fs=ext4, bs= and method=loop are known"
@@ -156,10 +179,10 @@ class _Element:
         filesystem = str(found.get("fs", "xfs"))
         smallest = SMALLEST_SCRATCH[filesystem]
         if size < smallest:
-            hint = f"give at least {format_size(smallest)}, or fs=ext4"
+            hint = f"give at least {format_size(smallest)}{', or fs=ext4' if filesystem == 'xfs' else ''}"
             raise self._error(f"{format_size(size)} is too small for {filesystem}", start, end, hint)
-        if block is not None and (block not in _BLOCK_SIZES or int(block) & (int(block) - 1)):
-            raise self._error("this is no block size", start, end, "bs=512, 1k, 2k or 4k")
+        if block is not None and block not in _BLOCK_SIZES:
+            raise self._error("there is no such block size", start, end, "bs=1k, bs=2k and bs=4k are known")
         return ScratchSpec(size, filesystem, None if block is None else int(block))
 
 
