@@ -139,22 +139,18 @@ def _headers(stream: LayerStream) -> Iterator[tarfile.TarInfo]:
 def _sort_in(found: Members, info: tarfile.TarInfo) -> None:
     path = _path(info.name)
     folder, _, name = path.rpartition("/")
-    if _is_whiteout(folder):
-        raise LayerError(f"member {show(info.name)}: it lies below a whiteout")
     if name == ".wh..wh..opq":
         found.opaque.append(folder)
+    elif any(part.startswith(".wh..wh.") for part in path.split("/")):
+        pass  # aufs kept its own records in the tree; no image means them
+    elif any(part.startswith(".wh.") for part in folder.split("/")):
+        raise LayerError(f"member {show(info.name)}: it lies below a whiteout")
     elif name in {".wh.", ".wh..", ".wh..."}:
         raise LayerError(f"member {show(info.name)}: it is a whiteout of nothing")
-    elif name.startswith(".wh..wh."):
-        pass  # aufs kept its own records in the tree; no image means them
     elif name.startswith(".wh."):
         found.hidden.append(f"{folder}/{name.removeprefix('.wh.')}".removeprefix("/"))
     else:
         found.present.append(_member(path, info))
-
-
-def _is_whiteout(folder: str) -> bool:
-    return any(name.startswith(".wh.") and not name.startswith(".wh..wh.") for name in folder.split("/"))
 
 
 def _member(path: str, info: tarfile.TarInfo) -> Member:
