@@ -59,7 +59,7 @@ def _run(arguments: argparse.Namespace) -> int:
     existing = cluster.running()
     if existing:
         argv = _argv(existing, arguments)
-        os.execvp(argv[0], argv)  # so that signals and the status are the command's own
+        os.execvp(argv[0], argv)  # noqa: S606  signals and the status are then the command's own
     own = cluster.up(arguments.slurm, arguments.nodes)
     try:
         return attached(_argv(own, arguments))

@@ -6,10 +6,9 @@ import os
 import shutil
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox import images, loops, network, node, registry, services, site_files, state
+from sandbox import images, jobs, leftovers, loops, network, node, registry, services, site_files, state
 from sandbox.cache import CACHE
 from sandbox.command import SandboxError, say
 from sandbox.product import CHECKOUT, lower_layers
@@ -17,11 +16,12 @@ from sandbox.releases import Release, release_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from sandbox.command import Completed
     from sandbox.node import Node
 
-DATA = CACHE / "cluster"
+DATA = CACHE / f"cluster-{state.NAME}"
 USERS = {"alice": 2001, "bob": 2002}
 
 
@@ -43,11 +43,26 @@ class Cluster:
         *,
         user: str = "alice",
         node: str = "login",
-        stdin: str | None = None,
+        input: str | None = None,  # noqa: A002  as subprocess.run calls it
     ) -> Completed:
         """Run `command` (words, or the text of a bash script) as `user` in a login environment on `node`."""
         words = ("bash", "-c", command) if isinstance(command, str) else command
-        return self.members[node].run(words, user=user, stdin=stdin)
+        return self.members[node].run(words, user=user, stdin=input)
+
+    def sbatch(self, script: str, *options: str, user: str = "alice", timeout: int = 120) -> jobs.Job:
+        """Submit a batch script and wait until it is over on all nodes."""
+        return jobs.submit(self.members["login"], script, *options, user=user, timeout=timeout)
+
+    def node_state(self, name: str) -> str:
+        """Slurm's word for it: idle, mixed, drained …"""
+        return self.run(["sinfo", "--noheader", "--nodes", name, "--format=%T"]).stdout.strip()
+
+    def leftovers(self) -> dict[str, leftovers.Leftovers]:
+        """What of spank-container is on each node now; loop devices stand under "machine"."""
+        found = {name: leftovers.of_node(member) for name, member in self.members.items()}
+        devices = loops.of_cluster(self.loops_before)
+        machine = leftovers.Leftovers(loops=tuple(f"{name}: {file}" for name, file in devices.items()))
+        return found | {"machine": machine}
 
     def push(self, layout: Path, name: str) -> None:
         """Push an OCI layout to the registry that stands for Docker Hub, as `library/NAME:TAG`."""
@@ -124,6 +139,7 @@ def _make_data() -> None:
     (DATA / "shared").mkdir(parents=True)
     (DATA / "shared").chmod(0o1777)
     (DATA / "registry").mkdir()
+    (DATA / "shared" / "spank-container").mkdir()  # the image store: root's, or alice could make it hers
     for user, uid in USERS.items():
         for folder in (DATA / "home" / user, DATA / "shared" / user):
             folder.mkdir(parents=True)
@@ -137,7 +153,7 @@ def _clear() -> None:
     if description:
         _detach_loops(description.loops_before)
         shutil.rmtree(description.data, ignore_errors=True)
-    shutil.rmtree(state.STATE, ignore_errors=True)
+    state.forget()
 
 
 def _detach_loops(before: tuple[str, ...]) -> None:

@@ -28,11 +28,9 @@ def attempt(
     environment: Mapping[str, str] | None = None,
 ) -> Completed:
     """Run `argv` and keep what it prints; its status is the caller's to judge."""
-    given = {"stdin": subprocess.DEVNULL} if stdin is None else {}
     return subprocess.run(
         [str(word) for word in argv],
-        **given,
-        input=stdin,
+        input=stdin or "",
         capture_output=True,
         text=True,
         errors="replace",

@@ -12,7 +12,22 @@ from sandbox.releases import release_of
 from sandbox.roots import minbase, slurm_root
 
 TRIXIE = release_of("24.11")
-APPLETS = ("sh", "ls", "cat", "id", "mount", "df", "stat", "sleep", "env", "grep", "touch", "readlink", "hostname", "su")
+APPLETS = (
+    "sh",
+    "ls",
+    "cat",
+    "id",
+    "mount",
+    "df",
+    "stat",
+    "sleep",
+    "env",
+    "grep",
+    "touch",
+    "readlink",
+    "hostname",
+    "su",
+)
 
 # What the demonstration shows, one fact a line, as the process in the container sees it.
 APP = """#!/bin/sh
@@ -25,7 +40,7 @@ echo "mnt_type=$(df --output=fstype /mnt | tail -n 1)"
 echo "mnt_size=$(df --output=size --block-size=1M /mnt | tail -n 1 | tr -d ' ')"
 echo "tmpdir=$TMPDIR"
 """
-PASSWD = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n"
+PASSWD = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n"  # noqa: S105
 GROUP = "root:x:0:\nnogroup:x:65534:\n"
 
 

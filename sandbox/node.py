@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 BOOT = Path(__file__).with_name("boot.sh")
 FOLDERS = STATE / "nodes"
 NAMESPACES = ("--mount", "--uts", "--ipc", "--net", "--pid")
+# setsid: no child of ours, which we would have to wait for, and out of reach of the terminal's Ctrl-C, which is for the
+# command that runs in the cluster.
+DETACHED = ("setsid", "--fork", "unshare", *NAMESPACES, "--fork", "--kill-child")
 
 # A login shell, as people have one on a real login node: it is what defines `module`.
 LOGIN = ("bash", "-lc", 'cd; exec "$@"', "sandbox")
@@ -62,11 +65,9 @@ class Node:
 def start(name: str, lower: Sequence[Path], data: Path) -> IO[str]:
     """Begin to start a node; `started` waits for it. Apart, so that many nodes start at the same time."""
     layers = ":".join(str(layer) for layer in lower)
-    # setsid: no child of ours, which we would have to wait for, and out of reach of the terminal's Ctrl-C, which is
-    # for the command that runs in the cluster.
+    boot = ("sh", str(BOOT), str(FOLDERS / name), name, layers, str(data))
     with subprocess.Popen(
-        ["setsid", "--fork", "unshare", *NAMESPACES, "--fork", "--kill-child"]
-        + ["sh", str(BOOT), str(FOLDERS / name), name, layers, str(data)],
+        [*DETACHED, *boot],
         stdin=subprocess.DEVNULL,
         stdout=(ends := os.pipe())[1],
         stderr=subprocess.STDOUT,
@@ -85,14 +86,14 @@ def started(name: str, said: IO[str]) -> Node:
     return Node(name, int(pid))
 
 
-def holders() -> Iterator[tuple[str, int]]:
-    """Name and pid of the `unshare` process of every node that lives on this machine, whoever started it."""
+def holders(folders: Path = FOLDERS) -> Iterator[tuple[str, int]]:
+    """Name and pid of the `unshare` process of every node of the cluster that lives, whoever started it."""
     for process in Path("/proc").iterdir():
         if not process.name.isdigit():
             continue
         with contextlib.suppress(OSError):
             words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
-            folder = next((Path(word) for word in words if word.startswith(f"{FOLDERS}/")), None)
+            folder = next((Path(word) for word in words if word.startswith(f"{folders}/")), None)
             if words[0] == "unshare" and folder:
                 yield folder.name, int(process.name)
 
@@ -101,19 +102,26 @@ def find(name: str) -> Node | None:
     """The running node `name`."""
     for found, holder in holders():
         if found == name:
-            children = Path(f"/proc/{holder}/task/{holder}/children").read_text().split()
-            return Node(name, int(children[0])) if children else None
+            inits = _children(holder)
+            return Node(name, inits[0]) if inits else None
     return None
 
 
+def _children(pid: int) -> list[int]:
+    with contextlib.suppress(OSError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
 def kill_all() -> None:
-    """End every node of this machine at once and wait until the kernel has taken them apart."""
-    pids = [pid for _, pid in holders()]
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    """End every node of the cluster at once and wait until the kernel has taken them apart."""
     deadline = time.monotonic() + 20
-    while any(True for _ in holders()):
+    while left := [pid for _, pid in holders()]:
         if time.monotonic() > deadline:
-            raise SandboxError(f"these processes do not die: {pids}")
-        time.sleep(0.01)
+            raise SandboxError(f"these nodes do not die: {left}")
+        for holder in left:
+            # The init first: its holder ends after it, and it ends after every other process of the node.
+            for pid in _children(holder) or [holder]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)

@@ -58,5 +58,5 @@ def push(login: Node, layout: Path, name: str) -> None:
     """Push the OCI layout `layout` as `name` (library/debian:trixie) with this machine's skopeo."""
     target = f"docker://{LOGIN_ADDRESS}:5000/{name}"
     trust = certificates() / "trust"
-    command = ["skopeo", "copy", "--quiet", "--dest-cert-dir", trust, f"oci:{layout}", target]
-    run(["nsenter", "--target", str(login.pid), "--net", *command])
+    copy = ("skopeo", "copy", "--quiet", "--dest-cert-dir", str(trust), f"oci:{layout}", target)
+    run(["nsenter", "--target", str(login.pid), "--net", *copy])

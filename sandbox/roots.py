@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 SCRIPTS = Path("/usr/share/debootstrap/scripts")
 
 # slurmctld and docker-registry only run on the login node; one root for all nodes costs nothing more.
-PACKAGES = """
+PACKAGES = """\
 slurmctld slurmd slurm-client libslurm-dev munge
 gcc libc6-dev python3 python3-venv environment-modules
 skopeo squashfs-tools xfsprogs e2fsprogs util-linux iproute2 procps ca-certificates
 docker-registry apache2-utils busybox-static tini
-""".split()
+"""
 
 # dpkg's own hook for "start nothing here"; the node starts what it wants itself.
 POLICY = """
@@ -34,7 +34,7 @@ echo force-unsafe-io > /etc/dpkg/dpkg.cfg.d/sandbox
 # A mirror may hold a frozen copy of a release that still moves, whose Release file has run out; it is signed all the same.
 INSTALL = f"""
 apt-get -qq update -o Acquire::Check-Valid-Until=false
-apt-get -qq install --yes --no-install-recommends -o APT::Keep-Downloaded-Packages=true {" ".join(PACKAGES)}
+apt-get -qq install --yes --no-install-recommends -o APT::Keep-Downloaded-Packages=true {" ".join(PACKAGES.split())}
 rm -rf /var/lib/apt/lists/*
 """
 USERS = """

@@ -1,11 +1,15 @@
-"""Where the one cluster of this machine is written down, and the lock that serialises its making and unmaking.
+"""Where a cluster is written down, and the lock that serialises its making and unmaking.
 
-The processes are the truth and this only says what they were started for: see `node.holders`.
+The processes are the truth and this only says what they were started for: see `node.holders`. Clusters with different
+names know nothing of each other; the tests have one of their own, so that a developer's stays up beside them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +19,9 @@ from sandbox.cache import locked
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-STATE = Path("/run/spank-container-sandbox")
+NAME = os.environ.get("SPANK_CONTAINER_SANDBOX", "default")
+CLUSTERS = Path("/run/spank-container-sandbox")
+STATE = CLUSTERS / NAME
 DESCRIPTION = STATE / "cluster.json"
 
 
@@ -32,7 +38,7 @@ class Description:
 
 def changing() -> AbstractContextManager[None]:
     """Hold this while a cluster is started or stopped. The lock file stays: removing it would race."""
-    return locked(Path("/run/lock/spank-container-sandbox"))
+    return locked(Path(f"/run/lock/spank-container-sandbox.{NAME}"))
 
 
 def write(description: Description) -> None:
@@ -50,3 +56,10 @@ def read() -> Description | None:
     fields["nodes"] = tuple(fields["nodes"])
     fields["loops_before"] = tuple(fields["loops_before"])
     return Description(**fields)
+
+
+def forget() -> None:
+    """There is no cluster of this name any more."""
+    shutil.rmtree(STATE, ignore_errors=True)
+    with contextlib.suppress(OSError):  # another cluster's is in there, or it is gone already
+        CLUSTERS.rmdir()
