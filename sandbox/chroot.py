@@ -1,6 +1,7 @@
-"""Running a script inside a root that is being built.
+"""Running programs that build a root, and scripts inside it.
 
-In its own mount and pid namespaces, so that whatever it mounts or starts is gone when it ends, even after a crash.
+In mount and pid namespaces of their own, so that whatever they mount or start is gone when they end; and when we are
+killed they end with us, since the next who wants the root starts anew.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+CONTAINED = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child")
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
@@ -42,7 +44,7 @@ def run_in_root(root: Path, script: str, *, binds: Mapping[Path, str] | None = N
     steps += [f'exec chroot {target} sh -euc "$SCRIPT"']
     environment = ENVIRONMENT | {"ROOT": str(root), "SCRIPT": script}
     try:
-        return run(["unshare", "--mount", "--pid", "--fork", "sh", "-c", "\n".join(steps)], environment=environment)
+        return run([*CONTAINED, "sh", "-c", "\n".join(steps)], environment=environment)
     finally:
         if below:
             run(["rm", "-rf", f"{root}.work", f"{root}.merged"])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.cache import digest, forget_old, kept
 from sandbox.chroot import run_in_root
-from sandbox.command import SandboxError, run, say
+from sandbox.command import run
 from sandbox.roots import slurm_root
 
 if TYPE_CHECKING:
@@ -83,10 +83,8 @@ def _copy_checkout(target: Path) -> None:
         source = CHECKOUT / name
         if source.is_dir():
             shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))
-        elif source.exists():
-            shutil.copy2(source, target / name)
         else:
-            (target / name).touch()
+            shutil.copy2(source, target / name)
 
 
 def _content(source: Path) -> Iterator[bytes]:
@@ -101,10 +99,7 @@ def _install(layer: Path, source: Path, below: str) -> None:
     wheels = source / "dist"
     # hatchling's own command: pip would download hatchling anew for every build.
     run([sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", wheels], cwd=source)
-    try:
-        _in_layer(layer, PRODUCT, below=below, wheels=wheels)
-    except SandboxError as error:
-        say(f"sandbox: WITHOUT THE PRODUCT: {error}")
+    _in_layer(layer, PRODUCT, below=below, wheels=wheels)
 
 
 def _in_layer(layer: Path, script: str, *, below: str, wheels: Path) -> None:

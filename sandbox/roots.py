@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.cache import CACHE, digest, kept
-from sandbox.chroot import run_in_root
+from sandbox.chroot import CONTAINED, run_in_root
 from sandbox.command import SandboxError, run
 
 if TYPE_CHECKING:
@@ -69,7 +69,15 @@ def minbase(suite: str) -> Path:
 def _debootstrap(suite: str, root: Path) -> None:
     archive = CACHE / "debs" / suite
     archive.mkdir(parents=True, exist_ok=True)
-    command: list[str | Path] = ["debootstrap", "--variant=minbase", f"--cache-dir={archive}", suite, root, mirror()]
+    command: list[str | Path] = [
+        *CONTAINED,
+        "debootstrap",
+        "--variant=minbase",
+        f"--cache-dir={archive}",
+        suite,
+        root,
+        mirror(),
+    ]
     if not (SCRIPTS / suite).exists():
         # A debootstrap that is older than the release lacks its link; all releases since have used sid's script.
         command.append(SCRIPTS / "sid")

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).with_name("templates")
 TRUSTED = Path("etc/ssl/certs/ca-certificates.crt")
-SNIPPET = Path("etc/slurm/spank-container.slurm.conf")
 
 # One year is longer than any cache folder lives, and the key is worth nothing outside the sandbox.
 CERTIFICATE = f"""
@@ -51,7 +50,6 @@ def _make_certificates(folder: Path) -> None:
 
 def write_layer(layer: Path, release: Release, nodes: Sequence[str], lower: Sequence[Path]) -> None:
     """Fill the empty folder `layer`; `lower` are the layers that it will lie on."""
-    snippet = any((below / SNIPPET).exists() for below in lower)
     jinja = Environment(  # noqa: S701  no HTML here
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, keep_trailing_newline=True
     )
@@ -59,7 +57,6 @@ def write_layer(layer: Path, release: Release, nodes: Sequence[str], lower: Sequ
         "release": release,
         "nodes": nodes,
         "hosts": {name: address_of(name) for name in ("login", *nodes)},
-        "snippet": f"/{SNIPPET}" if snippet else "",
     }
     for template in TEMPLATES.rglob("*.j2"):
         relative = template.relative_to(TEMPLATES)
