@@ -42,7 +42,6 @@ SPANK_PLUGIN(spank_container, 1)
 enum {
     VOLUMES_MAX = 256,
     REQUEST_MAX = 64 * 1024, /* the JSON of a request */
-    FAILED_MAX = 8 * 1024,   /* what a job is told about its failure */
     ENV_MAX = 1024 * 1024,   /* jobs/JOB/env */
 };
 
@@ -317,8 +316,8 @@ static int apply_environment(spank_t sp, int dir)
  * only the request, and parses that from scratch. */
 static int run_step(spank_t sp, char *verb_option)
 {
-    char ids[5][48], *argv[] = {(char *)command, "step", verb_option, NULL};
-    char *env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", step.request, ids[0], ids[1], ids[2], ids[3], ids[4], NULL};
+    char id[6][96], *argv[] = {(char *)command, "step", verb_option, NULL};
+    char *env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", step.request, id[0], id[1], id[2], id[3], id[4], id[5], NULL};
     uint32_t restarts = 0;
     uid_t uid;
     gid_t gid;
@@ -326,11 +325,12 @@ static int run_step(spank_t sp, char *verb_option)
     if (spank_get_item(sp, S_JOB_UID, &uid) || spank_get_item(sp, S_JOB_GID, &gid))
         return refuse("Slurm does not say whose job %u is" BROKEN_NODE, step.job);
     spank_get_item(sp, S_SLURM_RESTART_COUNT, &restarts);
-    snprintf(ids[0], sizeof(ids[0]), "SLURM_JOB_ID=%u", step.job);
-    snprintf(ids[1], sizeof(ids[1]), "SLURM_STEP_ID=%u", step.id);
-    snprintf(ids[2], sizeof(ids[2]), "SLURM_JOB_UID=%u", uid);
-    snprintf(ids[3], sizeof(ids[3]), "SLURM_JOB_GID=%u", gid);
-    snprintf(ids[4], sizeof(ids[4]), "SLURM_JOB_RESTART_COUNT=%u", restarts);
+    snprintf(id[0], sizeof(id[0]), "SLURM_JOB_ID=%u", step.job);
+    snprintf(id[1], sizeof(id[1]), "SLURM_STEP_ID=%u", step.id);
+    snprintf(id[2], sizeof(id[2]), "SLURM_JOB_UID=%u", uid);
+    snprintf(id[3], sizeof(id[3]), "SLURM_JOB_GID=%u", gid);
+    snprintf(id[4], sizeof(id[4]), "SLURM_JOB_RESTART_COUNT=%u", restarts);
+    snprintf(id[5], sizeof(id[5]), "SLURMD_NODENAME=%s", getenv("SLURMD_NODENAME") ?: ""); /* slurmstepd's own */
     return run(argv, env, NULL, 0);
 }
 
@@ -397,7 +397,7 @@ static int enter(int dir)
 /* Print `failed`, line by line: so it stands in the job's own output. */
 static int tell_failure(int dir)
 {
-    char text[FAILED_MAX + 1], *rest = NULL;
+    char text[8 * 1024], *rest = NULL;
 
     if (read_file(dir, "failed", text, sizeof(text)) <= 0)
         return refuse("the container was not built and the reason is lost" BROKEN_NODE);

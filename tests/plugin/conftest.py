@@ -1,0 +1,101 @@
+"""The plugin under the sanitizers, linked with the driver; a command of the test's own stands for spank-container."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from slurm_player import HERE, SOURCE, WARNINGS, Scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+JSON = '{"digest":"sha256:1","image":"docker:debian:trixie","version":1,"volumes":[]}'
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Slurm's part and the plugin in one program, under AddressSanitizer and UndefinedBehaviorSanitizer."""
+    program = tmp_path_factory.mktemp("plugin") / "driver"
+    sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    include = ["-I", str(HERE / "stub")]
+    sources = [str(HERE / "driver.c"), str(SOURCE)]
+    subprocess.run(["gcc", *WARNINGS, "-g", "-O1", *sanitizers, *include, "-o", program, *sources], check=True)
+    return program
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A shell script in the place of spank-container; every run adds its arguments to `calls`."""
+
+    path: Path
+
+    @property
+    def calls(self) -> list[list[str]]:
+        log = self.path.parent / "calls"
+        if not log.exists():
+            return []
+        return [call.split("\0")[:-1] for call in log.read_text().split("\n\0")[:-1]]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of the last run."""
+        records = (self.path.parent / "environment").read_text().split("\0")[:-1]
+        return dict(record.split("=", 1) for record in records)
+
+    def does(self, script: str) -> None:
+        log = self.path.parent / "calls"
+        self.path.write_text(
+            "#!/bin/sh\n"
+            f"cat /proc/$$/environ > {self.path.parent}/environment\n"
+            f'for argument; do printf "%s\\0" "$argument" >> {log}; done\n'
+            f'printf "\\n\\0" >> {log}\n'
+            f"{script}\n"
+        )
+        self.path.chmod(0o755)
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    made = Command(tmp_path / "command")
+    made.does(f"echo '{JSON}'")
+    return made
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """The state directory of a node that prepared nothing yet."""
+    path = tmp_path / "state"
+    path.mkdir(mode=0o700)
+    (path / "jobs").mkdir()
+    return path
+
+
+@pytest.fixture
+def submission(driver: Path, command: Command, tmp_path: Path) -> Callable[..., Scenario]:
+    """sbatch (and salloc: the same context) or srun, with `options` on its command line, as NAME=VALUE."""
+
+    def make(context: str, *options: str, inside_job: bool = False) -> Scenario:
+        scenario = Scenario(driver, tmp_path).say("context", context).say("argument", f"command={command.path}")
+        if inside_job:
+            scenario.say("variable", "SLURM_JOB_ID", 7)
+        for option in options:
+            scenario.say("option", *option.split("=", 1))
+        return scenario
+
+    return make
+
+
+@pytest.fixture
+def job_step(driver: Path, command: Command, state: Path, tmp_path: Path) -> Callable[..., Scenario]:
+    """slurmstepd with one task of job 7; `requested` as in a job that was submitted with --image."""
+
+    def make(step: int = 1, *, requested: bool = True) -> Scenario:
+        scenario = Scenario(driver, tmp_path).say("context", "slurmstepd").say("job", 7).say("step", step)
+        scenario.say("argument", f"command={command.path}").say("argument", f"state={state}")
+        return scenario.say("job_variable", "SLURM_SPANK_CONTAINER_REQUEST", JSON) if requested else scenario
+
+    return make

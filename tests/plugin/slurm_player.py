@@ -1,0 +1,120 @@
+"""Scenarios for driver.c, which plays Slurm around the plugin, and what came of them.
+
+Owns the words of the driver's script; never judges.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PLUGIN = Path(__file__).parents[2] / "spank_container" / "plugin"
+SOURCE = PLUGIN / "spank_container.c"
+HERE = Path(__file__).parent
+WARNINGS = ("-std=gnu11", "-Wall", "-Wextra", "-Werror")
+OPTION = "_SLURM_SPANK_OPTION_spank_container_"
+JOB_REQUEST = "SLURM_SPANK_CONTAINER_REQUEST"
+STEP_REQUEST = "SLURM_SPANK_CONTAINER_STEP_REQUEST"
+BATCH, INTERACTIVE, EXTERN = 0xFFFFFFFB, 0xFFFFFFFA, 0xFFFFFFFC
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the driver said, in order."""
+
+    events: list[dict[str, object]]
+
+    def results(self, call: str) -> list[int]:
+        """What `call` returned, each time."""
+        return [int(str(event["rc"])) for event in self.events if event.get("call") == call]
+
+    @property
+    def calls(self) -> list[str]:
+        return [str(event["call"]) for event in self.events if "call" in event]
+
+    @property
+    def errors(self) -> list[str]:
+        return [str(event["error"]) for event in self.events if "error" in event]
+
+    @property
+    def requests(self) -> list[str]:
+        """What the job's SPANK environment got."""
+        return [str(event["value"]) for event in self.events if event.get("job_control") == "CONTAINER_REQUEST"]
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """Slurm's variables in the environment of the command, at its end."""
+        return self._mapping("environ")
+
+    @property
+    def task_environment(self) -> dict[str, str]:
+        return self._mapping("task_environment")
+
+    def _mapping(self, key: str) -> dict[str, str]:
+        found = next((event[key] for event in reversed(self.events) if key in event), {})
+        assert isinstance(found, dict)
+        return found
+
+    @property
+    def exits(self) -> list[object]:
+        """How each task ended."""
+        return [event["exit"] for event in self.events if "task" in event]
+
+    @property
+    def probes(self) -> dict[str, bool]:
+        return {str(event["probe"]): event["there"] is True for event in self.events if "probe" in event}
+
+    @property
+    def leaked_descriptors(self) -> list[object]:
+        return [event["descriptors"] for event in self.events if "descriptors" in event]
+
+    @property
+    def namespaces(self) -> dict[str, str]:
+        """The mount namespace of slurmstepd and of the last task."""
+        return {str(event["namespace"]): str(event["is"]) for event in self.events if "namespace" in event}
+
+    def status(self, when: str) -> dict[str, int]:
+        """/proc/self/status of a task: after the plugin (`task`) or after it became the user (`user`); or slurmstepd's."""
+        wanted = [event for event in self.events if event.get("status") == when]
+        return {str(event["name"]): int(str(event["value"]), 16) for event in wanted}
+
+
+@dataclass(slots=True)
+class Scenario:
+    """A script for the driver; `play` may run it under another command, which is how a test gets a namespace."""
+
+    driver: Path
+    folder: Path
+    lines: list[str] = field(default_factory=list)
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def say(self, *words: object) -> Scenario:
+        self.lines.append("\t".join(str(word) for word in words))
+        return self
+
+    def play(self, *under: str | Path, time_limit: float = 60) -> Outcome:
+        script, output = self.write()
+        done = subprocess.run(
+            [*under, self.driver, script, output],
+            env={"PATH": os.environ["PATH"], **self.environ},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=time_limit,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr  # the sanitizers' word, too
+        return read_outcome(output)
+
+    def write(self) -> tuple[Path, Path]:
+        script, output = self.folder / "script", self.folder / "output"
+        script.write_text("".join(f"{line}\n" for line in self.lines))
+        output.write_text("")
+        return script, output
+
+
+def read_outcome(output: Path) -> Outcome:
+    return Outcome([json.loads(line) for line in output.read_text().splitlines()])

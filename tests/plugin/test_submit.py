@@ -1,0 +1,336 @@
+"""sbatch, salloc and srun: what becomes of --image and --volume before anything is queued."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from slurm_player import JOB_REQUEST, OPTION, STEP_REQUEST, read_outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from conftest import Command
+    from slurm_player import Scenario
+
+    Submission = Callable[..., Scenario]
+
+JSON = '{"digest":"sha256:1","image":"docker:debian:trixie","version":1,"volumes":[]}'
+ENTITLED = ["sbatch", "srun"]
+OPTION_VARIABLES = [f"{prefix}{OPTION}{name}" for prefix in ("", "SLURM_SPANK_") for name in ("image", "volume")]
+
+
+@pytest.mark.parametrize("context", ENTITLED)
+def test_the_request_goes_to_the_job(submission: Submission, command: Command, context: str) -> None:
+    outcome = submission(context, "image=debian:trixie").play()
+    assert outcome.requests == [JSON]
+    assert command.calls == [["submit", "--image=debian:trixie"]]
+    assert outcome.calls == ["init", "init_post_opt", "exit"]
+    assert outcome.results("init_post_opt") == [0]
+    assert not outcome.errors
+    assert STEP_REQUEST not in outcome.environ
+
+
+def test_the_last_image_wins_and_volumes_accumulate(submission: Submission, command: Command) -> None:
+    submission("sbatch", "image=a", "volume=/x:/y:ro;/z:/z", "image=b", "volume=/c d:/e").play()
+    assert command.calls == [["submit", "--image=b", "--volume=/x:/y:ro;/z:/z", "--volume=/c d:/e"]]
+
+
+def test_the_same_volume_twice_is_one(submission: Submission, command: Command) -> None:
+    submission("sbatch", "image=a", "volume=/x:/y", "volume=/x:/y", "volume=/x:/z").play()
+    assert command.calls == [["submit", "--image=a", "--volume=/x:/y", "--volume=/x:/z"]]
+
+
+def test_words_reach_the_command_unread(submission: Submission, command: Command) -> None:
+    """No shell, no splitting: what looks like an option or a command is a value."""
+    submission("sbatch", "image=--step", "volume=$(touch x);`id` '\"*").play()
+    assert command.calls == [["submit", "--image=--step", "--volume=$(touch x);`id` '\"*"]]
+
+
+def test_a_volume_alone_is_judged_too(submission: Submission, command: Command) -> None:
+    submission("sbatch", "volume=/x:/y").play()
+    assert command.calls == [["submit", "--volume=/x:/y"]]
+
+
+@pytest.mark.parametrize("context", ENTITLED)
+@pytest.mark.parametrize("inside_job", [False, True])
+def test_without_an_option_nothing_runs(
+    submission: Submission, command: Command, context: str, *, inside_job: bool
+) -> None:
+    outcome = submission(context, inside_job=inside_job).play()
+    assert outcome.results("init_post_opt") == [0]
+    assert not command.calls
+    assert not outcome.requests
+    assert not outcome.errors
+
+
+@pytest.mark.parametrize("context", ENTITLED)
+def test_none_asks_for_nothing(submission: Submission, command: Command, context: str) -> None:
+    outcome = submission(context, "image=a", "image=none").play()
+    assert outcome.results("init_post_opt") == [0]
+    assert not command.calls
+    assert not outcome.requests
+
+
+def test_none_with_a_volume_is_refused(submission: Submission, command: Command) -> None:
+    outcome = submission("sbatch", "image=none", "volume=/x:/y").play()
+    assert outcome.results("init_post_opt") == [-1]
+    assert outcome.errors == [
+        "spank-container: --image=none runs on the host, where --volume means nothing; leave one of them out"
+    ]
+    assert not command.calls
+
+
+def test_the_command_gets_the_users_environment(submission: Submission, command: Command) -> None:
+    submission("sbatch", "image=a").say("variable", "MY_SLURM", "x y").play()
+    assert command.environment["MY_SLURM"] == "x y"
+    assert "PATH" in command.environment
+
+
+class TestInsideAJob:
+    """Slurm puts the job's options before each command in it; only what is typed there counts."""
+
+    def test_a_step_inherits_without_a_word(self, submission: Submission, command: Command) -> None:
+        scenario = submission("srun", inside_job=True)
+        for name in OPTION_VARIABLES:
+            scenario.say("variable", name, "/a:/b")
+        scenario.say("variable", JOB_REQUEST, JSON)
+        outcome = scenario.play()
+        assert outcome.results("init_post_opt") == [0]
+        assert not command.calls
+        assert not set(OPTION_VARIABLES) & outcome.environ.keys()
+        assert outcome.environ[JOB_REQUEST] == JSON  # the node must see that an image was asked for
+
+    def test_a_step_may_ask_for_its_own(self, submission: Submission, command: Command) -> None:
+        outcome = submission("srun", "image=other", "volume=/x:/y", inside_job=True).play()
+        assert command.calls == [["submit", "--image=other", "--volume=/x:/y", "--step"]]
+        assert outcome.environ[STEP_REQUEST] == JSON
+        assert not outcome.requests
+
+    def test_the_jobs_volumes_do_not_slip_into_the_steps(self, submission: Submission, command: Command) -> None:
+        scenario = submission("srun", "volume=/x:/y", inside_job=True)
+        for name in OPTION_VARIABLES:
+            scenario.say("variable", name, "/a:/b")
+        scenario.play()
+        assert command.calls == [["submit", "--volume=/x:/y", "--step"]]
+
+    def test_a_step_may_go_to_the_host(self, submission: Submission, command: Command) -> None:
+        outcome = submission("srun", "image=none", inside_job=True).play()
+        assert not command.calls
+        assert STEP_REQUEST not in outcome.environ
+        assert outcome.environ[f"{OPTION}image"] == "none"  # Slurm's own, for the node
+
+    def test_a_request_of_an_outer_step_is_not_inherited(self, submission: Submission) -> None:
+        outcome = submission("srun", inside_job=True).say("variable", STEP_REQUEST, JSON).play()
+        assert STEP_REQUEST not in outcome.environ
+
+    def test_sbatch_there_is_a_job_of_its_own(self, submission: Submission, command: Command) -> None:
+        scenario = submission("sbatch", inside_job=True)
+        for name in (*OPTION_VARIABLES, JOB_REQUEST, STEP_REQUEST):
+            scenario.say("variable", name, "left over")
+        outcome = scenario.play()
+        assert outcome.results("init_post_opt") == [0]
+        assert not command.calls
+        assert outcome.environ.keys() == {"SLURM_JOB_ID"}
+
+
+def test_outside_a_job_the_variables_are_the_users_words(submission: Submission, command: Command) -> None:
+    """spank(8): environment variables are processed before the command line."""
+    scenario = submission("sbatch", "volume=/x:/y")
+    scenario.say("variable", f"SLURM_SPANK_{OPTION}image", "a").say("variable", f"SLURM_SPANK_{OPTION}volume", "/x:/y")
+    scenario.play()
+    assert command.calls == [["submit", "--image=a", "--volume=/x:/y"]]
+
+
+class TestHeterogeneousJobs:
+    """Slurm calls init_post_opt for each part, and forgets no option in between."""
+
+    def test_each_part_gets_its_request(self, submission: Submission, command: Command) -> None:
+        scenario = submission("sbatch", "image=a", "volume=/x:/y")
+        scenario.say("part").say("option", "image", "b").say("option", "volume", "/z:/z")
+        assert scenario.play().requests == [JSON, JSON]
+        assert command.calls == [
+            ["submit", "--image=a", "--volume=/x:/y"],
+            ["submit", "--image=b", "--volume=/z:/z"],
+        ]
+
+    def test_a_part_inherits_what_it_does_not_say(self, submission: Submission, command: Command) -> None:
+        scenario = submission("sbatch", "image=a", "volume=/x:/y").say("part").say("option", "image", "b")
+        scenario.play()
+        assert command.calls[1] == ["submit", "--image=b", "--volume=/x:/y"]
+
+    def test_a_part_may_have_none(self, submission: Submission) -> None:
+        outcome = submission("sbatch", "image=a").say("part").say("option", "image", "none").play()
+        assert outcome.requests == [JSON]
+        assert outcome.results("init_post_opt") == [0, 0]
+
+    def test_the_same_words_read_again_are_the_same_words(self, submission: Submission, command: Command) -> None:
+        """`srun --het-group=0,1` reads its command line once for each group."""
+        scenario = submission("srun", "image=a", "volume=/x:/y", "volume=/z:/z").say("part")
+        for words in (("image", "a"), ("volume", "/x:/y"), ("volume", "/z:/z")):
+            scenario.say("option", *words)
+        assert scenario.play().results("init_post_opt") == [0, 0]
+        assert command.calls[0] == command.calls[1]
+
+    @pytest.mark.parametrize("inside_job", [False, True])
+    @pytest.mark.parametrize(("first", "second"), [("", "image=a"), ("image=a", "image=none"), ("", "image=none")])
+    def test_the_parts_of_one_srun_agree(
+        self, submission: Submission, first: str, second: str, *, inside_job: bool
+    ) -> None:
+        """Slurm sends the last part's option to all of them: with `none` the first would run on the host."""
+        scenario = submission("srun", *filter(None, [first]), inside_job=inside_job)
+        outcome = scenario.say("part").say("option", *second.split("=")).play()
+        assert outcome.results("init_post_opt") == [0, -1]
+        assert outcome.errors == [
+            "spank-container: the parts of one srun cannot differ in --image or --volume; start an srun for each"
+        ]
+
+
+class TestRefusal:
+    """Negative, and nothing handed to the job."""
+
+    def refused(self, submission: Submission) -> list[str]:
+        outcome = submission("sbatch", "image=a").play()
+        assert outcome.results("init_post_opt") == [-1]
+        assert not outcome.requests
+        return outcome.errors
+
+    def test_the_command_says_it_itself(self, submission: Submission, command: Command) -> None:
+        command.does(f"echo '{JSON}'; exit 64")
+        assert self.refused(submission) == []
+
+    def test_its_words_reach_the_user(self, submission: Submission, command: Command, driver: Path) -> None:
+        command.does("echo 'spank-container: no such image' >&2; exit 64")
+        script, output = submission("sbatch", "image=a").write()
+        done = subprocess.run([driver, script, output], capture_output=True, text=True, check=True)
+        assert done.stderr == "spank-container: no such image\n"
+
+    @pytest.mark.parametrize(
+        "script",
+        [
+            "true",
+            "echo",
+            "echo not json",
+            "echo '{'; echo '}'",
+            "echo '{}'; echo '{}'",
+            "printf '{}\\n\\n'",
+            "printf '}'",
+            "printf '{'; head -c 65535 /dev/zero | tr '\\0' x; printf '}'",
+        ],
+    )
+    def test_no_request_no_job(self, submission: Submission, command: Command, script: str) -> None:
+        command.does(script)
+        assert self.refused(submission) == [
+            f"spank-container: {command.path} submit printed no request; the administrator must repair it"
+        ]
+
+    def test_more_than_a_request_can_be(self, submission: Submission, command: Command) -> None:
+        """The plugin hangs up; whether that kills the command is a race, and the submission is refused either way."""
+        command.does("printf '{'; head -c 100000 /dev/zero | tr '\\0' x; echo '}'")
+        self.refused(submission)
+
+    def test_a_command_that_is_not_there(self, submission: Submission, command: Command) -> None:
+        command.path.unlink()
+        assert self.refused(submission) == [
+            f"spank-container: cannot run {command.path}: No such file or directory; the administrator must repair it"
+        ]
+
+    @pytest.mark.parametrize("script", ["kill -9 $$", "while :; do echo xxxxxxxxxxxxxxxx; done"])
+    def test_a_command_that_is_killed(self, submission: Submission, command: Command, script: str) -> None:
+        """The second one prints without end: the plugin hangs up after 64 KiB, and SIGPIPE ends it."""
+        command.does(script)
+        assert self.refused(submission) == [
+            f"spank-container: {command.path} did not come to its own end; try again"
+        ]
+
+    def test_too_many_volumes(self, submission: Submission, command: Command) -> None:
+        options = [f"volume=/x{number}:/y" for number in range(257)]
+        outcome = submission("sbatch", "image=a", *options).play()
+        assert outcome.results("option") == [-1]
+        assert outcome.errors == ["spank-container: more than 256 times --volume; join some with ';'"]
+        assert not command.calls
+
+
+def test_the_longest_request(submission: Submission, command: Command) -> None:
+    command.does("printf '{'; head -c 65534 /dev/zero | tr '\\0' x; echo '}'")
+    assert [len(request) for request in submission("sbatch", "image=a").play().requests] == [65536]
+
+
+class TestTheCommandsProcess:
+    """Whatever state sbatch was started in, the command starts in a sane one, and leaves no zombie."""
+
+    PRINT = f"echo '{JSON}'"
+
+    def test_descriptors(self, submission: Submission, command: Command, tmp_path: Path) -> None:
+        command.does(f"exec ls -l /proc/self/fd > {tmp_path}/fds")
+        submission("sbatch", "image=a").play()
+        lines = [line.split() for line in (tmp_path / "fds").read_text().splitlines() if "->" in line]
+        targets = {words[-3]: words[-1] for words in lines}
+        assert targets["0"] == "/dev/null"
+        assert targets["2"].startswith("pipe:")  # the test's own: standard error is inherited
+        assert set(targets) == {"0", "1", "2", "3"}  # 3 is the folder that ls reads
+
+    @pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&-", "<&- >&- 2>&-"])
+    def test_closed_descriptors(self, submission: Submission, closed: str) -> None:
+        outcome = submission("sbatch", "image=a").play("sh", "-c", f'exec "$@" {closed}', "sh")
+        assert outcome.requests == [JSON]
+
+    def test_ignored_and_blocked_signals(self, submission: Submission, command: Command, tmp_path: Path) -> None:
+        command.does(f"{self.PRINT}; exec grep Sig /proc/self/status > {tmp_path}/signals")
+        outcome = submission("sbatch", "image=a").play("sh", "-c", "trap '' CHLD PIPE INT TERM; exec \"$@\"", "sh")
+        assert outcome.requests == [JSON]  # with SIGCHLD ignored, a status would be lost
+        signals = dict(line.split() for line in (tmp_path / "signals").read_text().splitlines())
+        assert int(signals["SigBlk:"], 16) == 0
+        assert int(signals["SigIgn:"], 16) & 0x7FFFFFFF == 0  # the two above are glibc's own
+
+    def test_interrupt_ends_both(
+        self, submission: Submission, command: Command, driver: Path, tmp_path: Path
+    ) -> None:
+        """Control-C goes to the whole group: neither a waiting sbatch nor a hanging command stays."""
+        command.does(f"echo $$ > {tmp_path}/pid; exec sleep 600")
+        script, output = submission("sbatch", "image=a").write()
+        with subprocess.Popen([driver, script, output], start_new_session=True) as process:
+            while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+                time.sleep(0.01)
+            os.killpg(process.pid, signal.SIGINT)
+            assert process.wait(timeout=10) == -signal.SIGINT
+        pid = (tmp_path / "pid").read_text().strip()
+        deadline = time.monotonic() + 10
+        while os.path.exists(f"/proc/{pid}/exe") and time.monotonic() < deadline:  # noqa: PTH110  # a zombie has none
+            time.sleep(0.01)
+        assert not os.path.exists(f"/proc/{pid}/exe")  # noqa: PTH110
+        assert not read_outcome(output).requests
+
+
+class TestPlugstack:
+    """The arguments in plugstack.conf, and the contexts where the plugin stays quiet."""
+
+    @pytest.mark.parametrize("argument", ["colour=red", "command=", "command=bin/x", "state=x", "timing=", "command"])
+    def test_arguments(self, submission: Submission, argument: str) -> None:
+        outcome = submission("sbatch").say("argument", argument).play()
+        assert outcome.results("init") == [-1]
+        assert outcome.errors == [
+            f"spank-container: plugstack.conf has {argument}; use command=/PATH, state=/DIR or timing=/PATH"
+        ]
+
+    def test_an_option_that_slurm_refuses(self, submission: Submission) -> None:
+        outcome = submission("sbatch").say("refuses_option", 1).play()
+        assert outcome.results("init") == [-1]
+        assert outcome.errors == [
+            "spank-container: Slurm does not take the option --volume; is it another plugin's?"
+        ]
+
+    @pytest.mark.parametrize("context", ["slurmd", "job_script"])
+    def test_slurmd_and_its_scripts_are_left_alone(
+        self, submission: Submission, command: Command, context: str
+    ) -> None:
+        outcome = submission(context).say("argument", "colour=red").say("variable", STEP_REQUEST, "kept").play()
+        assert outcome.results("init") + outcome.results("init_post_opt") + outcome.results("exit") == [0, 0, 0]
+        assert not outcome.errors
+        assert outcome.environ[STEP_REQUEST] == "kept"
+        assert not command.calls
