@@ -10,10 +10,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spank_container.errors import NodeError, ParseError, UserError
+from spank_container.errors import NodeError, UserError
 from spank_container.values.image_ref import PinnedImage, parse_digest, parse_image_ref
 from spank_container.values.job import Job
-from spank_container.values.volume import HostPath, VolumeSpec, parse_volumes
+from spank_container.values.volume import VolumeSpec, host_path, parse_volumes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,14 +32,17 @@ class JobRequest:
     volumes: tuple[VolumeSpec, ...] = ()
 
     def to_json(self) -> str:
-        """Canonical: the same request is always the same text, one line."""
+        """Canonical: the same request is always the same text, one line. Raises UserError where Slurm has no room."""
         document = {
             "digest": self.image.digest,
             "image": str(self.image.reference),
             "version": _VERSION,
             "volumes": [str(volume) for volume in self.volumes],
         }
-        return json.dumps(document, sort_keys=True, separators=(",", ":"))
+        text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+        if len(text) > _LONGEST:
+            raise _too_long()
+        return text
 
 
 def parse_volume_options(options: Iterable[str]) -> tuple[VolumeSpec, ...]:
@@ -61,7 +64,7 @@ def parse_volume_options(options: Iterable[str]) -> tuple[VolumeSpec, ...]:
 def parse_request(text: str) -> JobRequest:
     """Read what `JobRequest.to_json` wrote, or what a user put in its place."""
     if len(text) > _LONGEST:
-        raise UserError("the job's container request is too long", hint="use fewer volumes")
+        raise _too_long()
     try:
         document = json.loads(text)
         image, digest, volumes = _members(document)
@@ -82,6 +85,10 @@ def _members(document: object) -> tuple[str, str, list[str]]:
     return image, digest, volumes
 
 
+def _too_long() -> UserError:
+    return UserError("the job's container request is too long", hint="use fewer volumes, or shorter paths")
+
+
 def _not_ours() -> UserError:
     return UserError(
         f"{REQUEST_VARIABLE} does not hold a container request",
@@ -97,10 +104,10 @@ def job_from_environment(environment: Mapping[str, str]) -> Job:
     return Job(
         id=_number(environment, "SLURM_JOB_ID"),
         uid=_number(environment, "SLURM_JOB_UID"),
-        gid=_number(environment, "SLURM_JOB_GID", default=environment.get("SLURM_JOB_UID")),
+        gid=_number(environment, "SLURM_JOB_GID"),
         user=environment.get("SLURM_JOB_USER", ""),
         node=environment.get("SLURMD_NODENAME", ""),
-        workdir=_workdir(environment.get("SLURM_JOB_WORK_DIR", "")),
+        workdir=host_path(environment.get("SLURM_JOB_WORK_DIR", "")),  # without it where it cannot be mounted
         nodes=environment.get("SLURM_JOB_NODELIST") or environment.get("SLURM_NODELIST", ""),
         cpus_per_node=environment.get("SLURM_JOB_CPUS_PER_NODE", ""),
         restart_count=_number(environment, "SLURM_JOB_RESTART_COUNT", default="0"),
@@ -110,15 +117,8 @@ def job_from_environment(environment: Mapping[str, str]) -> Job:
 
 def _number(environment: Mapping[str, str], name: str, default: str | None = None) -> int:
     text = environment.get(name, default)
-    if text is None or not (text.isascii() and text.isdigit() and len(text) <= 10):
+    if text is None:
+        raise NodeError(f"{name} is not set", hint="run this from Slurm's Prolog or Epilog")
+    if not (text.isascii() and text.isdigit() and len(text) <= 10):
         raise NodeError(f"{name} is {text!r} and not a number", hint="run this from Slurm's Prolog or Epilog")
     return int(text)
-
-
-def _workdir(text: str) -> HostPath | None:
-    """The submit directory, if it is a path that could be mounted; the job starts without it otherwise."""
-    try:
-        (volume,) = parse_volumes(f"{text}:/x")
-    except (ParseError, ValueError):
-        return None
-    return volume.source
