@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import grp
+import math
 import os
 import pwd
 import re
+from itertools import islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import spank_container
+from spank_container.errors import NodeError
 from spank_container.values.host_facts import Account, Group, HostFacts
 from spank_container.values.volume import HostPath
 
@@ -20,7 +23,11 @@ if TYPE_CHECKING:
 
 _SHOWN_FILES = ("/etc/hosts", "/etc/resolv.conf", "/etc/localtime")
 _SUPPORT = Path(spank_container.__file__).parent / "support" / "container"
-_CPUS = re.compile(r"(?P<cpus>\d{1,6})(?:\(x(?P<times>\d{1,7})\))?", re.ASCII)
+_MOST_NODES = 100_000
+_MOST_CPUS = 10_000_000  # in the whole job: each is a line of /var/hostsfile
+_RANGE = r"\d{1,9}(?:-\d{1,9})?"
+_NODES = re.compile(rf"(?:[\w.-]|\[{_RANGE}(?:,{_RANGE})*\])+", re.ASCII)
+_CPUS = re.compile(r"(?P<cpus>\d{1,6})(?:\(x(?P<times>\d{1,6})\))?", re.ASCII)
 
 
 def gather_facts(job: Job) -> HostFacts:
@@ -57,30 +64,57 @@ def _group_name(number: int) -> str:
         return f"group{number}"
 
 
-def _hosts(job: Job) -> Iterator[tuple[str, int]]:
-    names = _expand(job.nodes) or [job.node]
-    cpus = list(_cpus_per_node(job.cpus_per_node))
-    for index, name in enumerate(names):
-        yield name, cpus[index] if index < len(cpus) else 1
+def _hosts(job: Job) -> list[tuple[str, int]]:
+    # A step's environment, which the plugin makes, names no nodes.
+    names = _expand(job.nodes) or [job.node or os.uname().nodename]
+    cpus = [*islice(_cpus_per_node(job.cpus_per_node), len(names))]
+    cpus += [1] * (len(names) - len(cpus))
+    if sum(cpus) > _MOST_CPUS:
+        raise _no_list("SLURM_JOB_CPUS_PER_NODE", job.cpus_per_node)
+    return list(zip(names, cpus, strict=True))
 
 
 def _expand(nodes: str) -> list[str]:
-    if not re.search(r"[\[,]", nodes):
-        return [nodes] if nodes else []
-    from ClusterShell.NodeSet import NodeSet  # noqa: PLC0415  # a job on one node need not pay for it
+    parts = _parts(nodes)
+    if sum(_count(part) for part in parts) > _MOST_NODES:
+        raise _no_list("SLURM_JOB_NODELIST", nodes)
+    if "[" not in nodes:
+        return parts
+    from ClusterShell.NodeSet import NodeSet, NodeSetException  # noqa: PLC0415  # a job on one node need not pay for it
 
-    # In Slurm's order, which ClusterShell would sort: the CPU counts go by it.
-    return [str(name) for part in _parts(nodes) for name in NodeSet(part)]
+    try:
+        # In Slurm's order, which ClusterShell would sort: the CPU counts go by it.
+        return [str(name) for part in parts for name in NodeSet(part)]
+    except NodeSetException as error:
+        raise _no_list("SLURM_JOB_NODELIST", nodes) from error
 
 
 def _parts(nodes: str) -> list[str]:
     """n[1-2,5],m1 -> n[1-2,5] and m1."""
-    return re.findall(r"(?:[^,\[]|\[[^\]]*\])+", nodes)
+    parts = re.findall(r"(?:[^,\[]|\[[^\]]*\])+", nodes)
+    if ",".join(parts) != nodes or not all(_NODES.fullmatch(part) for part in parts):
+        raise _no_list("SLURM_JOB_NODELIST", nodes)
+    return parts
+
+
+def _count(part: str) -> int:
+    """How many nodes ClusterShell would make of it: asked first, since it makes them all at once."""
+    return math.prod(sum(map(_length, ranges.split(","))) for ranges in re.findall(r"\[(.*?)\]", part))
+
+
+def _length(numbers: str) -> int:
+    first, _, last = numbers.partition("-")
+    return abs(int(last or first) - int(first)) + 1
 
 
 def _cpus_per_node(text: str) -> Iterator[int]:
     """4(x2),2 -> 4, 4, 2; Slurm's own notation, of which nothing else is accepted."""
     for part in text.split(",") if text else ():
         match = _CPUS.fullmatch(part)
-        if match:
-            yield from [int(match["cpus"])] * int(match["times"] or 1)
+        if match is None:
+            raise _no_list("SLURM_JOB_CPUS_PER_NODE", text)
+        yield from repeat(int(match["cpus"]), int(match["times"] or 1))
+
+
+def _no_list(name: str, text: str) -> NodeError:
+    return NodeError(f"{name} is {text[:200]!r}, which cannot be read", hint="run this from Slurm's Prolog or Epilog")
