@@ -8,6 +8,8 @@ reference page are made from their fields. The hooks read the compiled form, so 
 from __future__ import annotations
 
 import json
+import os
+import re
 import tomllib
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -15,13 +17,17 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from spank_container.errors import ParseError, SiteError
 from spank_container.values.size import parse_size
+from spank_container.values.volume import FILESYSTEMS, host_path
 
 if TYPE_CHECKING:
-    import os
+    from collections.abc import Callable
+
+    from pydantic_core import ErrorDetails
 
 CONFIG_FILE = Path("/etc/spank-container/config.toml")
 _COMPILED_VERSION = 1
 _STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
+_PART = re.compile(r"(?:[1-9]\d?|100)%", re.ASCII)
 
 
 def _setting(default: Any, doc: str) -> Any:  # noqa: ANN401  # dataclasses.field itself is typed so
@@ -79,11 +85,12 @@ def load_config(path: Path = CONFIG_FILE) -> SiteConfig:
     Raises SiteError that lists every mistake with its key path.
     """
     try:
-        document = tomllib.loads(path.read_text())
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return SiteConfig()
-    except (OSError, ValueError) as error:
-        raise SiteError(f"reading the configuration: {error} [{path}]", hint="spank-container check") from error
+    except (OSError, ValueError, RecursionError) as error:
+        why = os.strerror(error.errno or 0) if isinstance(error, OSError) else error
+        raise SiteError(f"reading the configuration: {why} [{path}]", hint="spank-container check") from error
     return validate_config(document, path)
 
 
@@ -92,47 +99,61 @@ def validate_config(document: dict[str, Any], path: Path) -> SiteConfig:
     from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415  # 150 ms, which a hook must not pay
 
     try:
-        # JSON mode: TOML has arrays where the classes have tuples, and strict Python mode refuses these.
-        config = TypeAdapter(SiteConfig).validate_json(json.dumps(document, default=str))
+        # JSON mode: TOML has arrays where the classes have tuples, and strict Python mode refuses these. JSON has no
+        # dates, and no setting is one: what stands in their place must suit none either.
+        config = TypeAdapter(SiteConfig).validate_json(json.dumps(document, default=lambda _date: None))
     except ValidationError as error:
-        mistakes = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        mistakes = [*map(_mistyped, error.errors()), *_mistakes(document)]
     else:
-        mistakes = list(_mistakes(config))
+        mistakes = _mistakes(document)
         if not mistakes:
             return config
     listed = "\n".join(f"    {mistake}" for mistake in mistakes)
     raise SiteError(f"the configuration is wrong [{path}]\n{listed}", hint="spank-container check")
 
 
-def _mistakes(config: SiteConfig) -> list[str]:
-    """What the types cannot say."""
-    found = [
-        f"{name}: {value!r} is not an absolute path"
-        for name, value in [("images.store", config.images.store), ("scratch.path", config.scratch.path)]
-        if value and not value.startswith("/")
-    ]
-    sizes = [
-        ("scratch.max_size", config.scratch.max_size),
-        ("container.tmp_size", config.container.tmp_size),
-        ("container.shm_size", config.container.shm_size),
-    ]
-    found += [f"{name}: {value!r} is not a size" for name, value in sizes if value and not _is_size(name, value)]
-    found += [
-        f"scratch.filesystems: {name!r} is neither xfs nor ext4"
-        for name in config.scratch.filesystems
-        if name not in {"xfs", "ext4"}
-    ]
-    return found
+def _mistyped(error: ErrorDetails) -> str:
+    key = ".".join(map(str, error["loc"]))
+    words = {"unexpected_keyword_argument": "there is no such setting", "dataclass_type": "this is no table"}
+    return f"{key}: {words.get(error['type'], error['msg'])}"
 
 
-def _is_size(name: str, text: str) -> bool:
-    if name.startswith("container.") and text.endswith("%"):
-        return text[:-1].isdecimal() and 0 < int(text[:-1]) <= 100
+def _mistakes(document: dict[str, Any]) -> list[str]:
+    """What the types cannot say; a value of the wrong type is not looked at, since it is reported already."""
+    return [
+        f"{table}.{name}: {value!r} is {complaint}"
+        for (table, name), (is_right, complaint) in _CHECKS.items()
+        for value in _texts(document.get(table), name)
+        if not is_right(value)
+    ]
+
+
+def _texts(table: object, name: str) -> list[str]:
+    value = table.get(name) if isinstance(table, dict) else None
+    return [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
+
+
+def _is_path(text: str) -> bool:
+    return host_path(text) is not None
+
+
+def _is_size(text: str) -> bool:
     try:
         parse_size(text)
     except ParseError:
         return False
     return True
+
+
+_PATH, _SIZE = "not an absolute path", "not a size"
+_CHECKS: dict[tuple[str, str], tuple[Callable[[str], bool], str]] = {
+    ("images", "store"): (_is_path, _PATH),
+    ("scratch", "path"): (lambda text: not text or _is_path(text), _PATH),
+    ("scratch", "max_size"): (lambda text: not text or _is_size(text), _SIZE),
+    ("scratch", "filesystems"): (FILESYSTEMS.__contains__, "no file system that a cache can have"),
+    ("container", "tmp_size"): (lambda text: bool(_PART.fullmatch(text)) or _is_size(text), _SIZE),
+    ("container", "shm_size"): (lambda text: bool(_PART.fullmatch(text)) or _is_size(text), _SIZE),
+}
 
 
 def stamp(status: os.stat_result | None) -> list[int]:
@@ -148,7 +169,7 @@ def compile_config(config: SiteConfig, stamp: list[int]) -> str:
 def read_compiled(text: str) -> tuple[SiteConfig, list[int]]:
     """What `compile_config` wrote, and its stamp; ValueError when another version of this program wrote it."""
     document = json.loads(text)
-    if document.get("version") != _COMPILED_VERSION:
+    if not isinstance(document, dict) or document.get("version") != _COMPILED_VERSION:
         raise ValueError("compiled by another version")
     hints = get_type_hints(SiteConfig)
     tables = {one.name: hints[one.name](**_tuples(document["config"][one.name])) for one in fields(SiteConfig)}

@@ -1,0 +1,216 @@
+"""The site's file: every mistake at once, each with its key; and the compiled form that hooks read."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import spank_container
+from spank_container.errors import SiteError
+from spank_container.site_config import (
+    ContainerConfig,
+    ImagesConfig,
+    ScratchConfig,
+    SiteConfig,
+    compile_config,
+    load_config,
+    read_compiled,
+    stamp,
+)
+
+ROOT = Path(spank_container.__file__).parents[1]
+EVERYTHING = """
+[images]
+store = "/shared/images"
+[scratch]
+path = "/local"
+max_size = "1.5T"
+filesystems = ["ext4"]
+overcommit = true
+[container]
+tmp_size = "100%"
+shm_size = "8G"
+allow_root = true
+"""
+
+
+def load(tmp_path: Path, text: str) -> SiteConfig:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    return load_config(path)
+
+
+def mistakes(tmp_path: Path, text: str) -> list[str]:
+    with pytest.raises(SiteError) as caught:
+        load(tmp_path, text)
+    first, *listed, last = caught.value.report().split("\n")
+    assert first == f"the configuration is wrong [{tmp_path}/config.toml]"
+    assert last == "hint: spank-container check"
+    assert all(line.startswith("    ") for line in listed)
+    return [line[4:] for line in listed]
+
+
+def test_no_file_means_the_defaults(tmp_path: Path) -> None:
+    assert load_config(tmp_path / "none") == SiteConfig()
+    assert load(tmp_path, "") == SiteConfig()
+
+
+def test_the_defaults_are_a_file_that_passes(tmp_path: Path) -> None:
+    tables = json.loads(compile_config(SiteConfig(), []))["config"]
+    text = "".join(
+        f"[{table}]\n" + "".join(f"{name} = {json.dumps(value)}\n" for name, value in members.items())
+        for table, members in tables.items()
+    )
+    assert load(tmp_path, text) == SiteConfig()
+
+
+def test_every_setting(tmp_path: Path) -> None:
+    assert load(tmp_path, EVERYTHING) == SiteConfig(
+        ImagesConfig("/shared/images"),
+        ScratchConfig("/local", "1.5T", ("ext4",), overcommit=True),
+        ContainerConfig("100%", "8G", allow_root=True),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("imagse = 1", ["imagse: there is no such setting"]),
+        ('[images]\nstroe = "/x"', ["images.stroe: there is no such setting"]),
+        ("images = 1", ["images: this is no table"]),
+        ('[images]\nstore = ""', ["images.store: '' is not an absolute path"]),
+        ('[images]\nstore = "here"', ["images.store: 'here' is not an absolute path"]),
+        ('[images]\nstore = "/a/../b"', ["images.store: '/a/../b' is not an absolute path"]),
+        ('[images]\nstore = "/a\\u0000"', ["images.store: '/a\\x00' is not an absolute path"]),
+        ("[images]\nstore = 1979-05-27", ["images.store: Input should be a valid string"]),
+        ('[scratch]\npath = "~"', ["scratch.path: '~' is not an absolute path"]),
+        ('[scratch]\nmax_size = "much"', ["scratch.max_size: 'much' is not a size"]),
+        ('[scratch]\nmax_size = "50%"', ["scratch.max_size: '50%' is not a size"]),
+        ("[scratch]\nmax_size = 5", ["scratch.max_size: Input should be a valid string"]),
+        ('[scratch]\nfilesystems = "xfs"', ["scratch.filesystems: Input should be a valid array"]),
+        (
+            '[scratch]\nfilesystems = ["xfs", "zfs"]',
+            ["scratch.filesystems: 'zfs' is no file system that a cache can have"],
+        ),
+        ('[scratch]\novercommit = "yes"', ["scratch.overcommit: Input should be a valid boolean"]),
+        ("[scratch]\novercommit = 1", ["scratch.overcommit: Input should be a valid boolean"]),
+        ('[container]\ntmp_size = ""', ["container.tmp_size: '' is not a size"]),
+        ('[container]\nshm_size = "0%"', ["container.shm_size: '0%' is not a size"]),
+        ('[container]\nshm_size = "101%"', ["container.shm_size: '101%' is not a size"]),
+        ('[container]\nshm_size = "\\uFF15%"', ["container.shm_size: '\\uff15%' is not a size"]),
+        (f'[container]\nshm_size = "{"9" * 30}%"', [f"container.shm_size: '{'9' * 30}%' is not a size"]),
+        ("[container]\nallow_root = nan", ["container.allow_root: Input should be a valid boolean"]),
+    ],
+)
+def test_one_mistake(tmp_path: Path, text: str, found: list[str]) -> None:
+    assert [line.encode("ascii", "backslashreplace").decode() for line in mistakes(tmp_path, text)] == found
+
+
+def test_all_mistakes_at_once(tmp_path: Path) -> None:
+    text = """
+    [images]
+    store = "here"
+    [scratch]
+    max_size = 5
+    path = "there"
+    filesystems = ["xfs", 1, "zfs", "btrfs"]
+    speed = "high"
+    [container]
+    tmp_size = "50"
+    shm_size = "big"
+    [sraccht]
+    """
+    assert sorted(mistakes(tmp_path, text)) == [
+        "container.shm_size: 'big' is not a size",
+        "images.store: 'here' is not an absolute path",
+        "scratch.filesystems.1: Input should be a valid string",
+        "scratch.filesystems: 'btrfs' is no file system that a cache can have",
+        "scratch.filesystems: 'zfs' is no file system that a cache can have",
+        "scratch.max_size: Input should be a valid string",
+        "scratch.path: 'there' is not an absolute path",
+        "scratch.speed: there is no such setting",
+        "sraccht: there is no such setting",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"store = ", "Invalid value (at end of document)"),
+        (b"a = 1\na = 2", "Cannot overwrite a value (at end of document)"),
+        (b"\xff", "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
+        (b"a = " + b"[" * 5000, "maximum recursion depth exceeded"),
+    ],
+)
+def test_what_is_no_toml(tmp_path: Path, content: bytes, why: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(content)
+    with pytest.raises(SiteError) as caught:
+        load_config(path)
+    report = caught.value.report()
+    assert report.startswith(f"reading the configuration: {why}")
+    assert report.endswith(f" [{path}]\nhint: spank-container check")
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(SiteError) as caught:
+        load_config(tmp_path)
+    assert caught.value.report() == (
+        f"reading the configuration: Is a directory [{tmp_path}]\nhint: spank-container check"
+    )
+
+
+def test_the_file_is_utf8_whatever_the_locale(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes('[images]\nstore = "/é"\n'.encode())
+    program = (
+        "import sys, pathlib; from spank_container.site_config import load_config; "
+        "print(ascii(load_config(pathlib.Path(sys.argv[1])).images.store))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-X", "utf8=0", "-c", program, str(path)],
+        env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "'/\\xe9'\n"
+
+
+def test_the_compiled_form_round_trips(tmp_path: Path) -> None:
+    config = load(tmp_path, EVERYTHING)
+    assert read_compiled(compile_config(config, [1, 2])) == (config, [1, 2])
+    assert read_compiled(compile_config(SiteConfig(), [])) == (SiteConfig(), [])
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"version": 0}', '{"version": "1"}'])
+def test_what_another_version_compiled_is_not_read(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  # what lifecycle catches
+        read_compiled(text)
+
+
+def test_the_hooks_do_not_import_pydantic() -> None:
+    program = (
+        "import sys; from spank_container.site_config import SiteConfig, compile_config, read_compiled; "
+        "read_compiled(compile_config(SiteConfig(), [])); print('pydantic' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_the_stamp_tells_one_state_of_the_file_from_another(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("a")
+    first = stamp(path.stat())
+    assert stamp(path.stat()) == first
+    other = tmp_path / "other"
+    other.write_text("a")
+    os.utime(other, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
+    other.rename(path)
+    assert stamp(path.stat()) != first
+    assert stamp(None) == [] != first
