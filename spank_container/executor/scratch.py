@@ -49,25 +49,32 @@ def make_scratch(op: MakeScratch, file_name: str, journal: Callable[[str], None]
 
 def _backing_file(op: MakeScratch, file_name: str, journal: Callable[[str], None]) -> int:
     uid, gid, *groups = (0, 0) if op.by_site else op.owner
+    owner = Credentials(uid, gid, tuple(groups))
     try:
-        with acting_as(Credentials(uid, gid, tuple(groups))):
-            return _make_file(op, file_name, journal)
+        with acting_as(owner):
+            folder = _folder(op.place, by_site=op.by_site)
+        with mounts.closing(folder):
+            _check_room(folder, op.place, op.size, overcommit=op.overcommit)
+            return _make_file(folder, file_name, op.size, owner, journal)
     except OSError as error:
         if error.errno in _USERS_FAULT and not op.by_site:
             raise _users_fault(op.place, op.size, error) from error
         raise NodeError.from_os_error("perNodeCache: making the backing file", error, op.place) from error
 
 
-def _make_file(op: MakeScratch, file_name: str, journal: Callable[[str], None]) -> int:
-    with mounts.closing(_folder(op.place, by_site=op.by_site)) as folder:
-        _check_room(folder, op.place, op.size, overcommit=op.overcommit)
-        backing = _nameless(folder, file_name, journal)
-        try:
-            os.truncate(backing, op.size)
-        except OSError:
-            os.close(backing)
-            raise
-        return backing
+def _make_file(folder: int, file_name: str, size: int, owner: Credentials, journal: Callable[[str], None]) -> int:
+    with acting_as(owner):
+        backing = _nameless(folder)
+    if backing is None:
+        journal(os.path.join(os.readlink(f"/proc/self/fd/{folder}"), file_name))
+        with acting_as(owner):
+            backing = _unlinked(folder, file_name)
+    try:
+        os.truncate(backing, size)
+    except OSError:
+        os.close(backing)
+        raise
+    return backing
 
 
 def check_place(place: str, size: int, *, overcommit: bool) -> None:
@@ -109,14 +116,17 @@ def _check_room(folder: int, place: str, size: int, *, overcommit: bool) -> None
         )
 
 
-def _nameless(folder: int, file_name: str, journal: Callable[[str], None]) -> int:
+def _nameless(folder: int) -> int | None:
+    """None where the file system cannot: NFS, Lustre, GPFS. EISDIR is what kernels said that did not know O_TMPFILE."""
     try:
         return os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
     except OSError as error:
-        # The file system (NFS, Lustre, GPFS) has no O_TMPFILE; EISDIR is what kernels said that did not know it.
         if error.errno not in {errno.EOPNOTSUPP, errno.EISDIR}:
             raise
-    journal(os.path.join(os.readlink(f"/proc/self/fd/{folder}"), file_name))
+        return None
+
+
+def _unlinked(folder: int, file_name: str) -> int:
     flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_RDWR | os.O_CLOEXEC
     backing = os.open(file_name, flags, 0o600, dir_fd=folder)
     os.unlink(file_name, dir_fd=folder)

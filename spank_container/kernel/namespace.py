@@ -7,10 +7,12 @@ parent has bound it to a file by then.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import select
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 from spank_container import errors
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _BUILT = b"built"
+_NS_GET_MNTNS_ID = 0x8008B705
 
 
 @contextlib.contextmanager
@@ -31,27 +34,29 @@ def built(build: Callable[[], None], timeout: float) -> Iterator[int]:
     after `timeout` seconds: a source on a file system that does not answer.
     """
     report, child_report = os.pipe2(os.O_CLOEXEC)
-    parent = os.getpid()
+    child_leash, leash = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
-        _child(build, child_report, parent)
+        os.close(leash)
+        _child(build, child_report, child_leash)
     os.close(child_report)
+    os.close(child_leash)
     try:
         _wait(report, timeout)
         yield pid
     finally:
-        os.close(report)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+        os.close(report)
+        os.close(leash)
 
 
-def _child(build: Callable[[], None], report: int, parent: int) -> None:
+def _child(build: Callable[[], None], report: int, leash: int) -> None:
+    """Ends when the parent lets go of the leash, by dying too: PR_SET_PDEATHSIG is lost when the user changes."""
     status = 1
     try:
-        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == parent:  # else the parent died before the line above could notice
-            os.write(report, _outcome(build))
-            signal.pause()
+        os.write(report, _outcome(build))
+        os.read(leash, 1)
     finally:
         os._exit(status)
 
@@ -85,9 +90,32 @@ def _wait(report: int, timeout: float) -> None:
 
 
 def unshare_mounts() -> None:
-    """Leave for a mount namespace of our own, from which nothing propagates back."""
+    """Leave for a mount namespace of our own, from which nothing propagates back, and which ours can pin.
+
+    The kernel refuses, with ELOOP, to mount a namespace in one with a higher number, since that could be a loop; from
+    6.18 on each CPU gives out numbers from a batch of its own (cookie.h), so a new namespace may get a lower one than
+    an old one. On the CPU where the old one was made it gets a higher one.
+    """
+    old = _number()
     syscalls.unshare(syscalls.CLONE_NEWNS)
+    for cpu in range(os.cpu_count() or 1):
+        if _number() >= old:
+            break
+        with contextlib.suppress(OSError):  # a CPU that is offline, or in another cpuset
+            os.sched_setaffinity(0, {cpu})
+        syscalls.unshare(syscalls.CLONE_NEWNS)
     syscalls.mount_setattr(syscalls.AT_FDCWD, path="/", propagation=syscalls.MS_PRIVATE, recursive=True)
+
+
+def _number() -> int:
+    """The number of this process's mount namespace; 0 before Linux 6.12, which does not tell, and counts upwards."""
+    with mounts.closing(os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)) as own:
+        answer = bytearray(8)
+        try:
+            fcntl.ioctl(own, _NS_GET_MNTNS_ID, answer)
+        except OSError:
+            return 0
+        return int.from_bytes(answer, sys.byteorder)
 
 
 def pin(pid: int, path: str) -> None:

@@ -15,7 +15,6 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 _libc.unshare.argtypes = [ctypes.c_int]
 _libc.umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
-_libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 
 AT_FDCWD = -100
 AT_SYMLINK_NOFOLLOW = 0x100
@@ -24,7 +23,6 @@ AT_RECURSIVE = 0x8000
 
 CLONE_NEWNS = 0x00020000
 MNT_DETACH = 2
-PR_SET_PDEATHSIG = 1
 
 OPEN_TREE_CLONE = 1
 OPEN_TREE_CLOEXEC = os.O_CLOEXEC
@@ -72,10 +70,6 @@ def unshare(flags: int) -> None:
 
 def umount2(path: str, flags: int = 0) -> None:
     _checked(_libc.umount2(os.fsencode(path), flags))
-
-
-def prctl(option: int, argument: int) -> None:
-    _checked(_libc.prctl(option, argument, 0, 0, 0))
 
 
 def pivot_root(new_root: str, put_old: str) -> None:

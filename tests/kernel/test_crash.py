@@ -1,0 +1,145 @@
+"""Fault injection: a Prolog that dies anywhere leaves nothing that the Epilog or the next Prolog does not take away."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from kernel.conftest import Node, in_container, isolated
+from kernel.test_lifecycle import wait_until_clean
+
+from spank_container import state
+from spank_container.executor import scratch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.kernel
+# begin and done of: the image, the cache, the pin.
+JOURNAL_ENTRIES = 6
+
+
+def volumes(node: Node) -> tuple[str, ...]:
+    return (f"{node.path}/work:/data", f"{node.path}/work:/mnt:perNodeCache=size=300M")
+
+
+def die_in_child(act: Callable[[], object]) -> int:
+    """The signal that ended the child which ran `act`, or 0."""
+    pid = os.fork()
+    if pid == 0:
+        act()
+        os._exit(0)
+    return os.WTERMSIG(os.waitpid(pid, 0)[1])
+
+
+def dying_journal(monkeypatch: pytest.MonkeyPatch, entries: int) -> None:
+    """Kill the process right after it has written its n-th journal entry."""
+    append = state.Journal._append
+    left = iter(range(entries - 1))
+
+    def append_and_die(self: state.Journal, entry: dict[str, object]) -> None:
+        append(self, entry)
+        if next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(state.Journal, "_append", append_and_die)
+
+
+def wait_until_alone() -> None:
+    """No process that builds a container outlives the Prolog that it builds for: all share this one's program."""
+    own = Path("/proc/self/cmdline").read_bytes()
+    deadline = time.monotonic() + 5
+    orphans = [""]
+    while orphans and time.monotonic() < deadline:
+        orphans = [status.parent.name for status in Path("/proc").glob("[0-9]*/status") if _is_orphan(status, own)]
+        time.sleep(0.01)
+    assert orphans == []
+
+
+def _is_orphan(status: Path, cmdline: bytes) -> bool:
+    try:
+        return "\nPPid:\t1\n" in status.read_text() and (status.parent / "cmdline").read_bytes() == cmdline
+    except OSError:  # it ended meanwhile
+        return False
+
+
+@isolated
+@pytest.mark.parametrize("entries", range(1, JOURNAL_ENTRIES + 1))
+def test_epilog_after_a_kill_at_each_journal_entry(node: Node, monkeypatch: pytest.MonkeyPatch, entries: int) -> None:
+    environment = node.environment(volumes=volumes(node))
+    with monkeypatch.context() as patch:
+        dying_journal(patch, entries)
+        assert die_in_child(lambda: node.prolog(environment)) == signal.SIGKILL
+    node.epilog(environment)
+    wait_until_clean(node)
+
+
+@isolated
+@pytest.mark.parametrize("entries", range(1, JOURNAL_ENTRIES + 1))
+def test_prolog_after_a_kill_at_each_journal_entry(node: Node, monkeypatch: pytest.MonkeyPatch, entries: int) -> None:
+    environment = node.environment(volumes=volumes(node))
+    with monkeypatch.context() as patch:
+        dying_journal(patch, entries)
+        die_in_child(lambda: node.prolog(environment))
+    directory = node.prolog(environment)
+    assert in_container(directory, "cat /etc/name") == "one"
+    node.epilog(environment)
+    wait_until_clean(node)
+
+
+@isolated
+def test_kills_at_random_times_of_prolog_and_epilog(node: Node) -> None:
+    environment = node.environment(volumes=volumes(node))
+    started = time.monotonic()
+    node.prolog(environment)
+    whole = time.monotonic() - started
+    node.epilog(environment)
+    dice = random.Random(20160510)  # noqa: S311  # the same kills every time, as far as the clock allows
+    killed = 0
+    for act in (node.prolog, node.epilog) * 15:
+        pid = os.fork()
+        if pid == 0:
+            act(environment)
+            os._exit(0)
+        time.sleep(dice.uniform(0, whole if act == node.prolog else whole / 8))
+        os.kill(pid, signal.SIGKILL)
+        killed += os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+    assert killed > 5
+    node.epilog(environment)
+    wait_until_clean(node)
+    wait_until_alone()
+
+
+@isolated
+def test_a_named_backing_file_is_removed_after_a_crash(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NFS and Lustre have no O_TMPFILE, and neither can be had here: the kernel's refusal is played."""
+    real_open, real_unlink = os.open, os.unlink
+
+    def without_tmpfile(path: str, flags: int, *args: int, **kwargs: int) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(95, "Operation not supported")
+        return real_open(path, flags, *args, **kwargs)
+
+    def dying_unlink(path: str, **kwargs: int) -> None:
+        if "spank-container-7" in str(path):
+            os.kill(os.getpid(), signal.SIGKILL)
+        real_unlink(path, **kwargs)
+
+    environment = node.environment(volumes=volumes(node))
+    with monkeypatch.context() as patch:
+        patch.setattr(scratch.os, "open", without_tmpfile)
+        node.prolog(environment)
+        assert list((node.path / "work").iterdir()) == []
+        node.epilog(environment)
+        patch.setattr(scratch.os, "unlink", dying_unlink)
+        assert die_in_child(lambda: node.prolog(environment)) == signal.SIGKILL
+    (left,) = (node.path / "work").iterdir()
+    assert left.name == "spank-container-7-n1-cache1.xfs"
+    assert left.stat().st_uid == 2001
+    node.epilog(environment)
+    wait_until_clean(node)
