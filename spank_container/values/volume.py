@@ -53,7 +53,7 @@ class VolumeSpec:
 
 
 def is_protected(target: str) -> bool:
-    """Whether `target`, a normal path, is the root or lies in a place that the container itself needs."""
+    """Whether something at `target`, a normal path, would hide or lie in a place that the container itself needs."""
     return _protected_by(target) is not None
 
 
@@ -61,7 +61,9 @@ def _protected_by(target: str) -> str | None:
     path = PurePosixPath(target)
     if path == PurePosixPath("/"):
         return "/"
-    return next((place for place in PROTECTED if path.is_relative_to(place)), None)
+    return next(
+        (place for place in PROTECTED if path.is_relative_to(place) or PurePosixPath(place).is_relative_to(path)), None
+    )
 
 
 def host_path(text: str) -> HostPath | None:

@@ -216,6 +216,7 @@ def test_paths_that_the_kernel_would_not_take() -> None:
         ("/proc/self", "/proc"),
         ("/sys", "/sys"),
         ("/dev/shm", "/dev"),
+        ("/opt", "/opt/spank-container"),
         ("/opt/spank-container", "/opt/spank-container"),
         ("/opt//udiImage/bin", "/opt/udiImage"),
     ],
@@ -228,8 +229,9 @@ def test_protected_targets(target: str, place: str) -> None:
 def test_what_is_protected() -> None:
     assert all(is_protected(place) and is_protected(f"{place}/x") for place in PROTECTED)
     assert is_protected("/")
+    assert is_protected("/opt")
     assert is_protected("/.")  # how the executor writes the root of an image
-    assert not any(is_protected(place) for place in ("/opt", "/etcetera", "/x/etc", "/var", "/procs"))
+    assert not any(is_protected(place) for place in ("/opt/x", "/etcetera", "/x/etc", "/var", "/procs"))
 
 
 @pytest.mark.parametrize(
