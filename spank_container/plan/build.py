@@ -26,6 +26,8 @@ from spank_container.plan.ops import (
     WriteFile,
 )
 from spank_container.plan.policy import check_policy
+from spank_container.values.size import parse_size
+from spank_container.values.volume import host_path, is_protected
 
 if TYPE_CHECKING:
     from spank_container.request import JobRequest
@@ -33,11 +35,11 @@ if TYPE_CHECKING:
     from spank_container.values.host_facts import HostFacts
     from spank_container.values.image_meta import ImageMeta
     from spank_container.values.job import Job
-    from spank_container.values.volume import VolumeSpec
+    from spank_container.values.volume import HostPath, VolumeSpec
 
 # The home and the submit directory appear at their own paths, but never over these: the image has its own.
-_IMAGES_OWN = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/proc", "/sys", "/dev", "/boot", "/tmp")
-_IMAGES_OWN_TOP = ("/", "/var", "/opt", "/run", "/home", "/mnt", "/srv", "/media", "/root")
+_IMAGES_OWN = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/boot", "/tmp")
+_IMAGES_OWN_TOP = ("/var", "/opt", "/run", "/home", "/mnt", "/srv", "/media", "/root")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ def build_plan(
     owner = (facts.account.uid, facts.account.gid, *(one.gid for one in facts.groups))
     mounts = _by_target(
         _system_mounts(config, facts),
-        _own_directories(job, facts, owner),
+        _own_directories(request, job, facts, owner),
         [_volume(volume, f"cache{number}", owner) for number, volume in enumerate(request.volumes)],
     )
     plan = MountPlan(
@@ -80,28 +82,35 @@ def _system_mounts(config: SiteConfig, facts: HostFacts) -> list[MountOp]:
     return [
         # The host's own: signals, host name and networks stay native, and root's rights on them stay root's.
         *(Bind(tree, tree, devices=True) for tree in ("/proc", "/sys", "/dev")),
-        MountTmpfs("/dev/shm", config.container.shm_size, 0o1777),
-        MountTmpfs("/tmp", config.container.tmp_size, 0o1777),
+        MountTmpfs("/dev/shm", _tmpfs_size(config.container.shm_size), 0o1777),
+        MountTmpfs("/tmp", _tmpfs_size(config.container.tmp_size), 0o1777),
         *(Bind(path, path, read_only=True) for path in sorted(facts.files)),
         Bind(facts.support, SUPPORT, read_only=True),
     ]
 
 
-def _own_directories(job: Job, facts: HostFacts, owner: tuple[int, ...]) -> list[MountOp]:
-    """Optional, since a job may well start without them: Slurm itself falls back to /tmp."""
-    wanted = [PurePosixPath(path) for path in (facts.account.home, job.workdir) if path]
-    shown = [path for path in wanted if not _is_images_own(path)]
+def _tmpfs_size(text: str) -> str:
+    """As the kernel takes it, which knows 50% but neither 1.5G nor 1e9; tmpfs(5)."""
+    return text if text.endswith("%") else str(parse_size(text))
+
+
+def _own_directories(request: JobRequest, job: Job, facts: HostFacts, owner: tuple[int, ...]) -> list[MountOp]:
+    """Optional, since a job may well start without them: Slurm itself falls back to /tmp. What lies on a volume of the
+    user's is left out, since the user means what the volume has there."""
+    wanted = [host_path(path) for path in (facts.account.home, job.workdir) if path]
+    shown = [PurePosixPath(path) for path in wanted if path and not _is_images_own(path)]
+    covers = [*shown, *(PurePosixPath(volume.target) for volume in request.volumes)]
     return [
         Bind(str(path), str(path), owner, optional=True)
         for path in shown
-        if not any(path != other and path.is_relative_to(other) for other in shown)
+        if not any(path != other and path.is_relative_to(other) for other in covers)
     ]
 
 
-def _is_images_own(path: PurePosixPath) -> bool:
-    if not path.is_absolute() or ".." in path.parts or str(path) in _IMAGES_OWN_TOP:
+def _is_images_own(path: HostPath) -> bool:
+    if path in _IMAGES_OWN_TOP or is_protected(path):
         return True
-    return any(path.is_relative_to(tree) for tree in _IMAGES_OWN)
+    return any(PurePosixPath(path).is_relative_to(tree) for tree in _IMAGES_OWN)
 
 
 def _volume(volume: VolumeSpec, name: str, owner: tuple[int, ...]) -> MountOp:
@@ -156,5 +165,6 @@ def _mount_points(mounts: list[MountOp], request: JobRequest) -> list[InsideOp]:
             generated = isinstance(mount, Bind) and mount.target.startswith("/etc/")
             directory = None if isinstance(mount, Bind) else True
             points.append(MakeMountPoint(mount.target, directory, not generated, mount.target in users))
-            places.append(path)
+            if not (isinstance(mount, Bind) and mount.optional):
+                places.append(path)
     return points

@@ -6,6 +6,7 @@ brings.
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -33,8 +34,17 @@ def tasks_environment(image: Iterable[str]) -> tuple[str, ...]:
     variables: dict[str, str] = {"PATH": _DEFAULT_PATH}
     for setting in image:
         name, equals, value = setting.partition("=")
-        if equals and _NAME.fullmatch(name) and "\0" not in value and not name.startswith(_UNTOUCHABLE):
+        if equals and _NAME.fullmatch(name) and _is_value(value) and not name.startswith(_UNTOUCHABLE):
             variables[name] = value
-    variables["PATH"] = f"{SUPPORT}/bin:{variables['PATH']}"
+    # An empty PATH would leave an empty part behind ours, which means the current folder.
+    variables["PATH"] = f"{SUPPORT}/bin:{variables['PATH'] or _DEFAULT_PATH}"
     variables["SHIFTER_RUNTIME"] = "1"  # what dotfiles of Shifter's users look at
     return tuple(f"{name}={value}" for name, value in variables.items())
+
+
+def _is_value(text: str) -> bool:
+    """What execve(2) can take: the bytes of a file name, but no NUL, and no surrogate that stands for no byte."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False

@@ -41,7 +41,8 @@ def hostsfile(hosts: Iterable[tuple[str, int]]) -> str:
 def _system_lines(text: str, fields: int) -> Iterator[str]:
     for line in text.splitlines():
         parts = line.split(":")
-        if len(parts) == fields and parts[0] and parts[2].isascii() and parts[2].isdigit():
+        # Ten digits at most: thousands, in a hostile image, would be an error of int()'s.
+        if len(parts) == fields and parts[0] and parts[2].isascii() and parts[2].isdigit() and len(parts[2]) <= 10:
             number = int(parts[2])
             if number < _FIRST_ORDINARY_ID or number == _NOBODY:
                 yield line

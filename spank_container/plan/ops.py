@@ -42,7 +42,7 @@ class MakeScratch:
     owner: tuple[int, ...]
 
     def describe(self) -> str:
-        return f"make a {self.filesystem} file system of {format_size(self.size)} at {self.place}"
+        return f"make an {self.filesystem} file system of {format_size(self.size)} at {self.place}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,5 +32,7 @@ def _check_scratch(scratch: ScratchSpec, config: SiteConfig) -> None:
     if scratch.filesystem not in config.scratch.filesystems:
         raise UserError(
             f"--volume: fs={scratch.filesystem} is not allowed on this cluster",
-            hint=f"use fs={config.scratch.filesystems[0]}" if config.scratch.filesystems else "perNodeCache is off",
+            hint=f"use fs={config.scratch.filesystems[0]}"
+            if config.scratch.filesystems
+            else "this cluster gives no perNodeCache",
         )
