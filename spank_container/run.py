@@ -32,13 +32,14 @@ class Output:
 
 
 class ProgramFailedError(NodeError):
-    """A program ended with another status than 0; `stderr` is what it said."""
+    """A program ended with another status than 0, which is -N when signal N ended it; `stderr` is what it said."""
 
     def __init__(self, argv: Sequence[str], status: int, stderr: bytes) -> None:
         self.status = status
         self.stderr = stderr.decode(errors="replace").strip()
+        how = f"failed with status {status}" if status > 0 else f"was killed by signal {-status}"
         super().__init__(
-            f"{argv[0]} failed with status {status}: {self.stderr or 'it said nothing'}",
+            f"{argv[0]} {how}: {self.stderr or 'it said nothing'}",
             hint=f"to see it again: {shlex.join(argv)}",
         )
 
@@ -65,8 +66,8 @@ def run(
             pass_fds=pass_fds,
             check=False,
         )
-    except FileNotFoundError as error:
-        raise _not_installed(argv) from error
+    except OSError as error:
+        raise _not_started(argv, error) from error
     except subprocess.TimeoutExpired as error:
         raise BusyError(f"{argv[0]} did not end within {timeout:g} s: {shlex.join(argv)}") from error
     if done.returncode != 0:
@@ -89,9 +90,9 @@ def reading_from(argv: Sequence[str], source: int) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def writing_to(argv: Sequence[str]) -> Iterator[IO[bytes]]:
+def writing_to(argv: Sequence[str], environment: Mapping[str, str] = FIXED_ENVIRONMENT) -> Iterator[IO[bytes]]:
     """What is written here, `argv` reads; after the body it has ended well, or ProgramFailedError says why not."""
-    with _program(argv, subprocess.PIPE, subprocess.DEVNULL) as (process, check):
+    with _program(argv, subprocess.PIPE, subprocess.DEVNULL, environment) as (process, check):
         wanted = cast("IO[bytes]", process.stdin)
         try:
             yield wanted
@@ -105,15 +106,15 @@ def writing_to(argv: Sequence[str]) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _program(
-    argv: Sequence[str], stdin: int, stdout: int
+    argv: Sequence[str], stdin: int, stdout: int, environment: Mapping[str, str] = FIXED_ENVIRONMENT
 ) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], None]]]:
     """The program, and what waits for its end; it is killed unless it has ended when the body is through."""
     said = os.memfd_create("stderr")  # a pipe that nobody reads would stop a program that says much
     try:
-        process = subprocess.Popen(argv, stdin=stdin, stdout=stdout, stderr=said, env=FIXED_ENVIRONMENT)
-    except FileNotFoundError as error:
+        process = subprocess.Popen(argv, stdin=stdin, stdout=stdout, stderr=said, env=environment)
+    except OSError as error:
         os.close(said)
-        raise _not_installed(argv) from error
+        raise _not_started(argv, error) from error
 
     def check() -> None:
         if process.wait() != 0:
@@ -137,5 +138,7 @@ def _close(pipe: IO[bytes] | None) -> None:
             pipe.close()
 
 
-def _not_installed(argv: Sequence[str]) -> SiteError:
-    return SiteError(f"{argv[0]} is not installed", hint="spank-container check lists what is needed")
+def _not_started(argv: Sequence[str], error: OSError) -> SiteError | NodeError:
+    if isinstance(error, FileNotFoundError):
+        return SiteError(f"{argv[0]} is not installed", hint="spank-container check lists what is needed")
+    return NodeError.from_os_error(f"starting {argv[0]}", error)
