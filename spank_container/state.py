@@ -47,8 +47,8 @@ class ContainerDirectory:
     @property
     def name(self) -> str:
         """Unique on the node: 12, or 12.3 for a step."""
-        job, *step = self.path.parts[self.path.parts.index("jobs") + 1 :]
-        return f"{job}.{step[1]}" if step else job
+        folder = self.path.parent
+        return f"{folder.parent.name}.{self.path.name}" if folder.name == "steps" else self.path.name
 
     def exists(self) -> bool:
         return self.path.exists()
@@ -155,7 +155,7 @@ class StateDirectory:
 
     def jobs(self) -> list[int]:
         """The ids of all jobs that this node holds anything for."""
-        return sorted(int(path.name) for path in _entries(self._jobs) if path.name.isdigit())
+        return sorted(int(path.name) for path in _entries(self._jobs) if path.name.isdecimal())
 
     @contextlib.contextmanager
     def job_lock(self, number: int) -> Iterator[None]:
