@@ -29,16 +29,16 @@ APPLETS = (
     "su",
 )
 
-# What the demonstration shows, one fact a line, as the process in the container sees it.
+# What the demonstration shows: lines of RANK FACT: VALUE, since ranks print at the same time.
 APP = """#!/bin/sh
-echo "rank=$SLURM_PROCID"
-echo "host=$(hostname)"
-echo "image=$(. /etc/os-release; echo "$PRETTY_NAME")"
-echo "uid=$(id -u)"
-echo "hostsfile=$(tr '\\n' ' ' < /var/hostsfile)"
-echo "mnt_type=$(df --output=fstype /mnt | tail -n 1)"
-echo "mnt_size=$(df --output=size --block-size=1M /mnt | tail -n 1 | tr -d ' ')"
-echo "tmpdir=$TMPDIR"
+fact() { echo "$SLURM_PROCID $1: $2"; }
+fact "host name" "$(hostname)"
+fact image "$(. /etc/os-release; echo "$PRETTY_NAME")"
+fact uid "$(id -u)"
+fact /var/hostsfile "$(tr '\\n' ' ' < /var/hostsfile)"
+fact "/mnt file system" "$(df --output=fstype /mnt | tail -n 1)"
+fact "/mnt size" "$(df --output=size --block-size=1M /mnt | tail -n 1 | tr -d ' ') MiB"
+fact '$TMPDIR' "$TMPDIR"
 """
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n"  # noqa: S105
 GROUP = "root:x:0:\nnogroup:x:65534:\n"

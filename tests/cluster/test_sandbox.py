@@ -79,7 +79,7 @@ def test_the_private_registry_wants_a_password(cluster: Cluster) -> None:
 
 def test_two_users_run_on_one_node_at_once(cluster: Cluster) -> None:
     meet = "touch /shared/met-$USER; for try in $(seq 100); do [ -e /shared/met-{} ] && exit 0; sleep 0.1; done; exit 9"
-    argv = ["sbatch", "--wait", "-w", "n1", "--output=/dev/null"]
+    argv = ["sbatch", "--wait", "--partition=shared", "-w", "n1", "--output=/dev/null"]
     with subprocess.Popen(cluster.members["login"].argv([*argv, "--wrap", meet.format("bob")], "alice")) as first:
         second = cluster.run([*argv, "--wrap", meet.format("alice")], user="bob")
     assert (first.returncode, second.returncode) == (0, 0)
