@@ -51,6 +51,12 @@ class Flat:
         """How many bytes all files have together."""
         return sum(file.member.content.size for file in self.files)
 
+    @property
+    def newest(self) -> int:
+        """The latest time of any member."""
+        members = (*self.entries, *(file.member for file in self.files))
+        return max((member.mtime for member in members), default=0)
+
 
 def merge(layers: Sequence[Layer], on_layer: Callable[[int], None] = lambda _: None) -> Flat:
     """Read all headers, from the bottom layer up; UserError names the layer and the member that is no good."""

@@ -101,8 +101,9 @@ class LayerStream:
 class Layer:
     """An open and verified blob."""
 
-    def __init__(self, digest: Digest, file: IO[bytes]) -> None:
+    def __init__(self, digest: Digest, size: int, file: IO[bytes]) -> None:
         self.digest = digest
+        self.size = size
         self._file = file
 
     @contextmanager
@@ -129,7 +130,7 @@ def opened(blob: Blob) -> Iterator[Layer]:
         size = os.fstat(file.fileno()).st_size
         if size != blob.size or not _matches(file, blob.digest):
             raise BrokenBlobError(blob, size)
-        yield Layer(blob.digest, file)
+        yield Layer(blob.digest, blob.size, file)
 
 
 def _matches(file: IO[bytes], digest: Digest) -> bool:

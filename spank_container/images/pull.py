@@ -10,6 +10,7 @@ import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from spank_container.errors import UserError
 from spank_container.images.durable import make_folder
 from spank_container.images.flatten import merge, write_tar
 from spank_container.images.image_config import RuntimeConfig
@@ -58,7 +59,7 @@ def _convert(image: RemoteImage, registry: Registry, store: Store, path: Path, r
         except BrokenBlobError as error:
             error.path.unlink(missing_ok=True)
             raise
-        captured = _squash(layers, blobs, path, report)
+        captured = _squash(image.ref, layers, path, report)
     return _meta(image, configuration, captured)
 
 
@@ -108,9 +109,12 @@ def _bytes_there(blobs: Sequence[Blob], layout: Path) -> int:
     return size
 
 
-def _squash(layers: Sequence[Layer], blobs: Sequence[Blob], path: Path, report: Progress) -> dict[str, bytes]:
-    total = sum(blob.size for blob in blobs)
-    flat = merge(layers, lambda number: report("reading", sum(blob.size for blob in blobs[: number + 1]), total))
+def _squash(ref: RegistryRef, layers: Sequence[Layer], path: Path, report: Progress) -> dict[str, bytes]:
+    sizes = [layer.size for layer in layers]
+    try:
+        flat = merge(layers, lambda number: report("reading", sum(sizes[: number + 1]), sum(sizes)))
+    except UserError as error:
+        raise UserError(f"cannot pull {ref}: {error.message}", error.hint) from error
     done = 0
 
     def on_bytes(size: int) -> None:
@@ -118,7 +122,7 @@ def _squash(layers: Sequence[Layer], blobs: Sequence[Blob], path: Path, report: 
         done += size
         report("converting", done, flat.size)
 
-    with squashing(path, flat.root) as sink:
+    with squashing(path, flat) as sink:
         return write_tar(flat, layers, sink, on_bytes)
 
 

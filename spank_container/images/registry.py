@@ -44,8 +44,6 @@ _ARCHITECTURES = {
 _PLAIN_VARIANTS = {"", "v1", "v8"}
 _LARGEST_DOCUMENT = 4 << 20  # the specification's limit for a manifest
 _LARGEST_CONFIG = 1 << 20
-_ANSWER_TIME = 120
-_DOWNLOAD_TIME = 3600
 _PASSED = frozenset(
     {
         "HOME",
@@ -58,7 +56,7 @@ _PASSED = frozenset(
 )
 _DOWN = re.compile(
     r"timeout|timed out|deadline exceeded|connection re(?:fused|set)|server misbehaving|temporary failure in name resolution"
-    r"|network is unreachable|no route to host|unexpected eof|too ?many ?requests|status(?: code)?:? (?:429|5\d\d)",
+    r"|network is unreachable|no route to host|unexpected eof|too ?many ?requests|status(?: ?code)?:? (?:429|5\d\d)",
     re.IGNORECASE,
 )
 
@@ -92,10 +90,12 @@ class RemoteImage:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """How registries are asked: for which `architecture`, and with which environment."""
+    """How registries are asked: for which `architecture`, with which environment, and for how many seconds."""
 
     architecture: str = field(default_factory=local_architecture)
     environment: Mapping[str, str] = field(default_factory=FIXED_ENVIRONMENT.copy)
+    answer_time: float = 120
+    download_time: float = 3600
 
     def find(self, ref: RegistryRef) -> RemoteImage:
         """What `ref` means in its registry now; UserError when there is no such image for our architecture."""
@@ -129,7 +129,9 @@ class Registry:
         """
         options = ["--quiet", "--remove-signatures", "--dest-oci-accept-uncompressed-layers"]
         shared = ["--dest-shared-blob-dir", str(blobs)]
-        self._skopeo(image.ref, "copy", *options, *shared, image.source, f"oci:{layout}:image", timeout=_DOWNLOAD_TIME)
+        self._skopeo(
+            image.ref, "copy", *options, *shared, image.source, f"oci:{layout}:image", timeout=self.download_time
+        )
 
     def _chosen(self, ref: RegistryRef, data: bytes) -> Descriptor:
         manifests = _parse(ref, Index, data).manifests
@@ -144,11 +146,15 @@ class Registry:
             _refuse(ref, f"it is not there for linux/{self.architecture}, only for {', '.join(there) or 'nothing'}")
         return platforms[min(ours)[1]][0]
 
-    def _skopeo(self, ref: RegistryRef, *words: str, timeout: float = _ANSWER_TIME) -> bytes:
+    def _skopeo(self, ref: RegistryRef, *words: str, timeout: float | None = None) -> bytes:
+        timeout = timeout or self.answer_time
         try:
             return run(["skopeo", *words], timeout=timeout, environment=self.environment).stdout
         except ProgramFailedError as error:
             raise _explained(ref, error.stderr) from error
+        except BusyError as error:
+            message = f"cannot pull {ref}: {ref.registry} did not answer within {timeout:g} s"
+            raise BusyError(message, hint="try again") from error
 
 
 def _explained(ref: RegistryRef, stderr: str) -> UserError | SiteError | BusyError:
