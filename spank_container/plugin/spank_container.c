@@ -43,6 +43,7 @@ enum {
     VOLUMES_MAX = 256,
     REQUEST_MAX = 64 * 1024, /* the JSON of a request */
     ENV_MAX = 1024 * 1024,   /* jobs/JOB/env */
+    NONE = -2,
 };
 
 #define LAST_NORMAL_STEP 0xfffffff0u /* SLURM_MAX_NORMAL_STEP_ID; above: batch script, salloc's shell, extern step */
@@ -72,9 +73,10 @@ static struct {
     bool submitted; /* by an earlier part of a heterogeneous job */
 } options;
 
-/* What slurmstepd found out before its tasks. */
+/* What slurmstepd finds out once, before its tasks. */
 static struct {
     uint32_t job, id;
+    int container; /* a descriptor of its directory; NONE; -1 when it cannot be trusted */
     bool has_request, environment_applied;
     char request[sizeof(REQUEST_VARIABLE) + REQUEST_MAX];
 } step;
@@ -239,38 +241,38 @@ static int submit_options(spank_t sp)
 
 /* ---- The node, as root ------------------------------------------------------------------------------------------ */
 
-/* Open jobs/JOB, or jobs/JOB/steps/STEP for a step with a request of its own; *dir is -1 when there is none. No user
- * can have made what is there: the state directory must be root's alone, and from it on no link is followed. */
-static int open_container(int *dir)
+/* Open jobs/JOB, or jobs/JOB/steps/STEP for a step with a request of its own; NONE if it is not there. No user can have
+ * made it: the state directory must be root's alone, and from it on no link is followed. */
+static int open_container(void)
 {
     struct open_how how = {.flags = O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
     char path[4096];
     struct stat st;
 
-    *dir = -1;
     snprintf(path, sizeof(path), "%s/jobs/%u", state, step.job);
     if (lstat(path, &st) && errno == ENOENT) /* all that a job without an image ever pays */
-        return 0;
+        return NONE;
     int root = open(state, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (root < 0)
         return refuse("cannot open %s: %m" BROKEN_NODE, state);
     if (fstat(root, &st) || st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)))
         return close(root), refuse("%s does not belong to root alone" BROKEN_NODE, state);
     snprintf(path, sizeof(path), step.has_request ? "jobs/%u/steps/%u" : "jobs/%u", step.job, step.id);
-    *dir = syscall(SYS_openat2, root, path, &how, sizeof(how));
-    int rc = *dir < 0 && errno != ENOENT ? refuse("cannot open %s in %s: %m" BROKEN_NODE, path, state) : 0;
+    int dir = syscall(SYS_openat2, root, path, &how, sizeof(how));
+    if (dir < 0)
+        dir = errno == ENOENT ? NONE : refuse("cannot open %s in %s: %m" BROKEN_NODE, path, state);
     close(root);
-    return rc;
+    return dir;
 }
 
-static bool has(int dir, const char *name)
+static bool has(const char *name)
 {
-    return faccessat(dir, name, F_OK, 0) == 0;
+    return step.container >= 0 && faccessat(step.container, name, F_OK, 0) == 0;
 }
 
-static ssize_t read_file(int dir, const char *name, char *text, size_t size)
+static ssize_t read_file(const char *name, char *text, size_t size)
 {
-    int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = openat(step.container, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     ssize_t length = fd < 0 ? -1 : read_text(fd, text, size);
 
     if (fd >= 0)
@@ -293,10 +295,10 @@ static int apply_record(spank_t sp, char *record)
     return 0;
 }
 
-static int apply_environment(spank_t sp, int dir)
+static int apply_environment(spank_t sp)
 {
     static char records[ENV_MAX + 2];
-    ssize_t length = read_file(dir, "env", records, sizeof(records));
+    ssize_t length = read_file("env", records, sizeof(records));
 
     if (length < 0)
         return refuse("cannot read the container's environment: %m" BROKEN_NODE);
@@ -335,27 +337,25 @@ static int run_step(spank_t sp, char *verb_option)
 }
 
 /* Once a step, before its tasks. A failure of init_post_opt can drain the node, so none is reported: what went wrong
- * is found again in the task. The environment is set here and not in each task, because Slurm's setenvf() allocates
- * and clears 256 KiB for every variable. */
+ * is found again in the task. What can be done here is cheaper here: a task would pay for it each time, and Slurm's
+ * setenvf() allocates and clears 256 KiB for every variable. */
 static int prepare_step(spank_t sp)
 {
-    int dir;
+    spank_err_t rc = ESPANK_ENV_NOEXIST;
 
     if (spank_get_item(sp, S_JOB_ID, &step.job) || spank_get_item(sp, S_JOB_STEPID, &step.id))
         step.job = 0; /* no job has this number */
-    if (!step.job || step.id > LAST_NORMAL_STEP || options.host)
-        return 0;
+    bool normal = step.job && step.id <= LAST_NORMAL_STEP && !options.host;
     strcpy(step.request, REQUEST_VARIABLE);
-    spank_err_t rc = spank_getenv(sp, STEP_REQUEST, step.request + strlen(REQUEST_VARIABLE), REQUEST_MAX + 1);
+    if (normal)
+        rc = spank_getenv(sp, STEP_REQUEST, step.request + strlen(REQUEST_VARIABLE), REQUEST_MAX + 1);
     step.has_request = rc != ESPANK_ENV_NOEXIST;
     if (step.has_request)
         spank_unsetenv(sp, STEP_REQUEST); /* an srun in this step is another step */
     if (rc == ESPANK_SUCCESS)
         run_step(sp, NULL);
-    if (open_container(&dir) || dir < 0)
-        return 0;
-    step.environment_applied = has(dir, "ready") && !apply_environment(sp, dir);
-    close(dir);
+    step.container = open_container();
+    step.environment_applied = normal && has("ready") && !apply_environment(sp);
     return 0;
 }
 
@@ -382,9 +382,9 @@ static int drop_capabilities(void)
 }
 
 /* Move this task into the mount namespace that the Prolog has pinned. Slurm repeats its chdir() afterwards, inside. */
-static int enter(int dir)
+static int enter(void)
 {
-    int ns = openat(dir, "mnt.ns", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int ns = openat(step.container, "mnt.ns", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
     if (ns < 0)
         return refuse("cannot open the container's namespace: %m" BROKEN_NODE);
@@ -395,11 +395,11 @@ static int enter(int dir)
 }
 
 /* Print `failed`, line by line: so it stands in the job's own output. */
-static int tell_failure(int dir)
+static int tell_failure(void)
 {
     char text[8 * 1024], *rest = NULL;
 
-    if (read_file(dir, "failed", text, sizeof(text)) <= 0)
+    if (read_file("failed", text, sizeof(text)) <= 0)
         return refuse("the container was not built and the reason is lost" BROKEN_NODE);
     for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
         slurm_error("spank-container: %s", line);
@@ -407,18 +407,26 @@ static int tell_failure(int dir)
 }
 
 /* The state directory decides, and whoever asked for an image never runs on the host instead. */
-static int join_container(spank_t sp, int dir)
+static int start_task(spank_t sp)
 {
-    char any[1]; /* a variable counts, whatever its value */
+    bool normal =
+        step.id <= LAST_NORMAL_STEP; /* the batch script and salloc's shell stay on the host: they call srun */
+    char any[1];                     /* a variable counts, whatever its value */
 
-    if (dir >= 0 && has(dir, "failed"))
-        return tell_failure(dir);
-    if (step.id > LAST_NORMAL_STEP) /* the batch script and salloc's shell stay: they call srun */
+    if (!step.job)
+        return refuse("Slurm does not say which job and step this is" BROKEN_NODE);
+    if (normal && options.host)
+        return 0;
+    if (step.container == -1)
+        return open_container(), -1; /* it was refused in the daemon's log: say it in the job's output as well */
+    if (has("failed"))
+        return tell_failure();
+    if (!normal)
         return 0;
     if (options.given && !step.has_request && step.id != 0) /* not the first step of a job that srun has made */
         return refuse("--image and --volume do not go with --jobid; set SLURM_JOB_ID=%u instead", step.job);
-    if (dir >= 0 && has(dir, "ready"))
-        return step.environment_applied || !apply_environment(sp, dir) ? enter(dir) : -1;
+    if (has("ready"))
+        return step.environment_applied || !apply_environment(sp) ? enter() : -1;
     if (step.has_request)
         return refuse("the container of step %u.%u was not built" BROKEN_NODE, step.job, step.id);
     if (options.given || spank_getenv(sp, JOB_REQUEST, any, sizeof(any)) != ESPANK_ENV_NOEXIST)
@@ -469,26 +477,17 @@ int slurm_spank_task_init_privileged(spank_t sp, UNUSED int ac, UNUSED char *arg
 {
     struct timespec begin, end;
     uint32_t task = 0;
-    int dir;
 
+    if (!timing)
+        return start_task(sp);
+    int log = open(timing, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600); /* on the host, still */
     clock_gettime(CLOCK_MONOTONIC, &begin);
-    if (!step.job)
-        return refuse("Slurm does not say which job and step this is" BROKEN_NODE);
-    if (options.host && step.id <= LAST_NORMAL_STEP)
-        return 0;
-    if (open_container(&dir))
-        return -1;
-    /* The file is the host's: it is opened before the task goes away. */
-    int log = timing ? open(timing, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600) : -1;
-    int rc = join_container(sp, dir);
+    int rc = start_task(sp);
     clock_gettime(CLOCK_MONOTONIC, &end);
     double microseconds = (end.tv_sec - begin.tv_sec) * 1e6 + (end.tv_nsec - begin.tv_nsec) / 1e3;
     if (log >= 0 && !spank_get_item(sp, S_TASK_GLOBAL_ID, &task))
         dprintf(log, "%u %u %u %.1f\n", step.job, step.id, task, microseconds);
-    if (log >= 0)
-        close(log);
-    if (dir >= 0)
-        close(dir);
+    close(log);
     return rc;
 }
 

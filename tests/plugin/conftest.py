@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from slurm_player import HERE, SOURCE, WARNINGS, Scenario
+from slurm_player import HERE, JSON, SOURCE, WARNINGS, Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-JSON = '{"digest":"sha256:1","image":"docker:debian:trixie","version":1,"volumes":[]}'
+
+def missing_tool(tool: str) -> None:
+    """Skip for want of a tool; in CI that is a failure, so that the test cannot silently stop running."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{tool} is not installed", pytrace=False)
+    pytest.skip(f"{tool} is not installed")
+
+
+def _compiled(source: str, folder: Path) -> Path:
+    """`source` and the plugin in one program, under AddressSanitizer and UndefinedBehaviorSanitizer."""
+    program = folder / Path(source).stem
+    sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    files = [f"-I{HERE}/stub", "-o", str(program), str(HERE / source), str(SOURCE)]
+    subprocess.run(["gcc", *WARNINGS, "-g", "-O1", *sanitizers, *files], check=True)
+    return program
 
 
 @pytest.fixture(scope="session")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Slurm's part and the plugin in one program, under AddressSanitizer and UndefinedBehaviorSanitizer."""
-    program = tmp_path_factory.mktemp("plugin") / "driver"
-    sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    include = ["-I", str(HERE / "stub")]
-    sources = [str(HERE / "driver.c"), str(SOURCE)]
-    subprocess.run(["gcc", *WARNINGS, "-g", "-O1", *sanitizers, *include, "-o", program, *sources], check=True)
-    return program
+    return _compiled("driver.c", tmp_path_factory.mktemp("plugin"))
+
+
+@pytest.fixture(scope="session")
+def fuzz(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _compiled("fuzz.c", tmp_path_factory.mktemp("plugin"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,13 @@
 /*
  * driver.c: plays Slurm's part around the plugin, in the order in which Slurm calls it.
  *
- *   driver SCRIPT OUTPUT          play the scenario in SCRIPT
- *   driver --fuzz STATE SECONDS   feed the plugin random jobs/1/env files and hold its verdict against another parser
+ *   driver SCRIPT OUTPUT
  *
- * A script has one word and its values per line, separated by tabs; main() knows the words. What happens goes to OUTPUT
- * as JSON, one object a line. The order is Slurm's: `_opt_args` in sbatch and srun (options from the environment, then
- * from the command line, then init_post_opt, once for each part of a heterogeneous job), and in slurmstepd
- * `spank_init_remote` (options from the launch message, then from the environment, then init_post_opt), a fork for each
- * task with task_init_privileged, and exit.
+ * The script has one word and its values per line, separated by tabs; read_line() knows the words. What happens goes to
+ * OUTPUT as JSON, one object a line. The order is Slurm's: `_opt_args` in sbatch and srun (options from the
+ * environment, then from the command line, then init_post_opt, once for each part of a heterogeneous job), and in
+ * slurmstepd `spank_init_remote` (options from the launch message, then from the environment, then init_post_opt), a
+ * fork for each task with task_init_privileged, and exit.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -25,7 +24,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define OPTION_PREFIX "_SLURM_SPANK_OPTION_spank_container_"
@@ -52,8 +50,7 @@ static struct {
     bool found;
     char *value;
 } registered[8];
-static int n_registered, errors;
-static int output = -1;
+static int n_registered, output;
 
 /* ---- What it says ----------------------------------------------------------------------------------------------- */
 
@@ -232,9 +229,6 @@ void slurm_error(const char *format, ...)
     va_list args;
     char *text;
 
-    errors++;
-    if (output < 0)
-        return;
     va_start(args, format);
     if (vasprintf(&text, format, args) < 0) /* Slurm knows %m too */
         abort();
@@ -447,89 +441,6 @@ static void play_step(void)
     say_call("exit", slurm_spank_exit(NULL, n_arguments, arguments));
 }
 
-/* ---- Fuzzing ---------------------------------------------------------------------------------------------------- */
-
-static uint64_t random_state = 88172645463325252u;
-
-static uint32_t random_number(uint32_t below)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (random_state >> 11) % below;
-}
-
-static size_t make_records(char *buffer)
-{
-    static const char likely[] = "A_z9=\0=B\n \0\xc3-";
-    size_t length = random_number(64);
-
-    for (size_t i = 0; i < length; i++)
-        buffer[i] = random_number(12) ? likely[random_number(sizeof(likely))] : (char)random_number(256);
-    if (length && random_number(4))
-        buffer[length - 1] = '\0';
-    return length;
-}
-
-/* The rules once more, as a state machine rather than with the library's string functions. */
-static bool is_valid(const char *buffer, size_t length)
-{
-    bool in_value = false;
-    size_t at = 0; /* in the name */
-
-    for (size_t i = 0; i < length; i++) {
-        char c = buffer[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_', digit = c >= '0' && c <= '9';
-        if (c == '\0' && at == 0)
-            return false;
-        if (c == '\0') {
-            at = 0;
-            in_value = false;
-        } else if (!in_value && c == '=' && at > 0) {
-            in_value = true;
-        } else if (!in_value) {
-            if (!letter && !(digit && at > 0))
-                return false;
-            at++;
-        }
-    }
-    return at == 0;
-}
-
-static int fuzz(const char *state, int seconds)
-{
-    char path[4096], argument[4096], buffer[64];
-    char *args[] = {argument};
-    time_t end = time(NULL) + seconds;
-    long rounds = 0, valid = 0;
-
-    context = S_CTX_REMOTE;
-    job_id = 1;
-    snprintf(argument, sizeof(argument), "state=%s", state);
-    snprintf(path, sizeof(path), "%s/jobs/1/env", state);
-    if (slurm_spank_init(NULL, 1, args))
-        return 1;
-    while (time(NULL) < end) {
-        size_t length = make_records(buffer);
-        int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-        if (fd < 0 || write(fd, buffer, length) != (ssize_t)length)
-            return 1;
-        close(fd);
-        errors = 0;
-        slurm_spank_init_post_opt(NULL, 1, args);
-        if ((errors == 0) != is_valid(buffer, length)) {
-            fwrite(buffer, 1, length, stdout);
-            return 2;
-        }
-        valid += errors == 0;
-        rounds++;
-        while (job_environment.n)
-            drop(&job_environment, 0);
-    }
-    printf("%ld %ld\n", rounds, valid);
-    return 0;
-}
-
 /* ---- The script ------------------------------------------------------------------------------------------------- */
 
 static spank_context_t context_number(const char *name)
@@ -605,9 +516,7 @@ static void free_all(void)
 
 int main(int argc, char **argv)
 {
-    if (argc == 4 && !strcmp(argv[1], "--fuzz"))
-        return fuzz(argv[2], atoi(argv[3]));
-    FILE *script = fopen(argv[1], "re");
+    FILE *script = argc == 3 ? fopen(argv[1], "re") : NULL;
     char *line = malloc(LINE);
 
     /* High up, out of the way of a test that wants 0, 1 or 2 closed; tasks that have become the user can write it. */

@@ -1,6 +1,6 @@
 """Scenarios for driver.c, which plays Slurm around the plugin, and what came of them.
 
-Owns the words of the driver's script; never judges.
+Owns the words of the driver's script, and the two usual verdicts: refused, or on the host.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ WARNINGS = ("-std=gnu11", "-Wall", "-Wextra", "-Werror")
 OPTION = "_SLURM_SPANK_OPTION_spank_container_"
 JOB_REQUEST = "SLURM_SPANK_CONTAINER_REQUEST"
 STEP_REQUEST = "SLURM_SPANK_CONTAINER_STEP_REQUEST"
+JSON = '{"digest":"sha256:1","image":"docker:debian:trixie","version":1,"volumes":[]}'
+NODE = "; the administrator must look at this node"
+NO_NAMESPACE = f"spank-container: cannot open the container's namespace: No such file or directory{NODE}"
 BATCH, INTERACTIVE, EXTERN = 0xFFFFFFFB, 0xFFFFFFFA, 0xFFFFFFFC
 
 
@@ -118,3 +121,29 @@ class Scenario:
 
 def read_outcome(output: Path) -> Outcome:
     return Outcome([json.loads(line) for line in output.read_text().splitlines()])
+
+
+def container(state: Path, job: int = 7, step: int | None = None) -> Path:
+    """A container's directory, ready but for the pin: without it, whoever wants in is refused at the door."""
+    path = state / "jobs" / str(job)
+    path = path if step is None else path / "steps" / str(step)
+    path.mkdir(parents=True)
+    (path / "ready").touch()
+    (path / "env").write_bytes(b"")
+    return path
+
+
+def refused(outcome: Outcome, *errors: str) -> None:
+    """The task failed with exactly these words; the step did not fail before it, which might drain the node."""
+    assert outcome.results("init") == [0]
+    assert outcome.results("init_post_opt") == [0]
+    assert outcome.results("task_init_privileged") == [-1]
+    assert outcome.exits == [1]
+    assert outcome.errors == list(errors)
+    assert outcome.leaked_descriptors == [0]
+
+
+def on_host(outcome: Outcome) -> None:
+    assert outcome.results("task_init_privileged") == [0]
+    assert outcome.exits == [0]
+    assert not outcome.errors

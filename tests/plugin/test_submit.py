@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import time
 from typing import TYPE_CHECKING
 
 import pytest
-from slurm_player import JOB_REQUEST, OPTION, STEP_REQUEST, read_outcome
+from slurm_player import JOB_REQUEST, JSON, OPTION, STEP_REQUEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from conftest import Command
     from slurm_player import Scenario
 
     Submission = Callable[..., Scenario]
 
-JSON = '{"digest":"sha256:1","image":"docker:debian:trixie","version":1,"volumes":[]}'
-ENTITLED = ["sbatch", "srun"]
+CONTEXTS = ["sbatch", "srun"]
 OPTION_VARIABLES = [f"{prefix}{OPTION}{name}" for prefix in ("", "SLURM_SPANK_") for name in ("image", "volume")]
 
 
-@pytest.mark.parametrize("context", ENTITLED)
+@pytest.mark.parametrize("context", CONTEXTS)
 def test_the_request_goes_to_the_job(submission: Submission, command: Command, context: str) -> None:
     outcome = submission(context, "image=debian:trixie").play()
     assert outcome.requests == [JSON]
@@ -57,7 +51,7 @@ def test_a_volume_alone_is_judged_too(submission: Submission, command: Command) 
     assert command.calls == [["submit", "--volume=/x:/y"]]
 
 
-@pytest.mark.parametrize("context", ENTITLED)
+@pytest.mark.parametrize("context", CONTEXTS)
 @pytest.mark.parametrize("inside_job", [False, True])
 def test_without_an_option_nothing_runs(
     submission: Submission, command: Command, context: str, *, inside_job: bool
@@ -69,7 +63,7 @@ def test_without_an_option_nothing_runs(
     assert not outcome.errors
 
 
-@pytest.mark.parametrize("context", ENTITLED)
+@pytest.mark.parametrize("context", CONTEXTS)
 def test_none_asks_for_nothing(submission: Submission, command: Command, context: str) -> None:
     outcome = submission(context, "image=a", "image=none").play()
     assert outcome.results("init_post_opt") == [0]
@@ -189,148 +183,3 @@ class TestHeterogeneousJobs:
         assert outcome.errors == [
             "spank-container: the parts of one srun cannot differ in --image or --volume; start an srun for each"
         ]
-
-
-class TestRefusal:
-    """Negative, and nothing handed to the job."""
-
-    def refused(self, submission: Submission) -> list[str]:
-        outcome = submission("sbatch", "image=a").play()
-        assert outcome.results("init_post_opt") == [-1]
-        assert not outcome.requests
-        return outcome.errors
-
-    def test_the_command_says_it_itself(self, submission: Submission, command: Command) -> None:
-        command.does(f"echo '{JSON}'; exit 64")
-        assert self.refused(submission) == []
-
-    def test_its_words_reach_the_user(self, submission: Submission, command: Command, driver: Path) -> None:
-        command.does("echo 'spank-container: no such image' >&2; exit 64")
-        script, output = submission("sbatch", "image=a").write()
-        done = subprocess.run([driver, script, output], capture_output=True, text=True, check=True)
-        assert done.stderr == "spank-container: no such image\n"
-
-    @pytest.mark.parametrize(
-        "script",
-        [
-            "true",
-            "echo",
-            "echo not json",
-            "echo '{'; echo '}'",
-            "echo '{}'; echo '{}'",
-            "printf '{}\\n\\n'",
-            "printf '}'",
-            "printf '{'; head -c 65535 /dev/zero | tr '\\0' x; printf '}'",
-        ],
-    )
-    def test_no_request_no_job(self, submission: Submission, command: Command, script: str) -> None:
-        command.does(script)
-        assert self.refused(submission) == [
-            f"spank-container: {command.path} submit printed no request; the administrator must repair it"
-        ]
-
-    def test_more_than_a_request_can_be(self, submission: Submission, command: Command) -> None:
-        """The plugin hangs up; whether that kills the command is a race, and the submission is refused either way."""
-        command.does("printf '{'; head -c 100000 /dev/zero | tr '\\0' x; echo '}'")
-        self.refused(submission)
-
-    def test_a_command_that_is_not_there(self, submission: Submission, command: Command) -> None:
-        command.path.unlink()
-        assert self.refused(submission) == [
-            f"spank-container: cannot run {command.path}: No such file or directory; the administrator must repair it"
-        ]
-
-    @pytest.mark.parametrize("script", ["kill -9 $$", "while :; do echo xxxxxxxxxxxxxxxx; done"])
-    def test_a_command_that_is_killed(self, submission: Submission, command: Command, script: str) -> None:
-        """The second one prints without end: the plugin hangs up after 64 KiB, and SIGPIPE ends it."""
-        command.does(script)
-        assert self.refused(submission) == [
-            f"spank-container: {command.path} did not come to its own end; try again"
-        ]
-
-    def test_too_many_volumes(self, submission: Submission, command: Command) -> None:
-        options = [f"volume=/x{number}:/y" for number in range(257)]
-        outcome = submission("sbatch", "image=a", *options).play()
-        assert outcome.results("option") == [-1]
-        assert outcome.errors == ["spank-container: more than 256 times --volume; join some with ';'"]
-        assert not command.calls
-
-
-def test_the_longest_request(submission: Submission, command: Command) -> None:
-    command.does("printf '{'; head -c 65534 /dev/zero | tr '\\0' x; echo '}'")
-    assert [len(request) for request in submission("sbatch", "image=a").play().requests] == [65536]
-
-
-class TestTheCommandsProcess:
-    """Whatever state sbatch was started in, the command starts in a sane one, and leaves no zombie."""
-
-    PRINT = f"echo '{JSON}'"
-
-    def test_descriptors(self, submission: Submission, command: Command, tmp_path: Path) -> None:
-        command.does(f"exec ls -l /proc/self/fd > {tmp_path}/fds")
-        submission("sbatch", "image=a").play()
-        lines = [line.split() for line in (tmp_path / "fds").read_text().splitlines() if "->" in line]
-        targets = {words[-3]: words[-1] for words in lines}
-        assert targets["0"] == "/dev/null"
-        assert targets["2"].startswith("pipe:")  # the test's own: standard error is inherited
-        assert set(targets) == {"0", "1", "2", "3"}  # 3 is the folder that ls reads
-
-    @pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&-", "<&- >&- 2>&-"])
-    def test_closed_descriptors(self, submission: Submission, closed: str) -> None:
-        outcome = submission("sbatch", "image=a").play("sh", "-c", f'exec "$@" {closed}', "sh")
-        assert outcome.requests == [JSON]
-
-    def test_ignored_and_blocked_signals(self, submission: Submission, command: Command, tmp_path: Path) -> None:
-        command.does(f"{self.PRINT}; exec grep Sig /proc/self/status > {tmp_path}/signals")
-        outcome = submission("sbatch", "image=a").play("sh", "-c", "trap '' CHLD PIPE INT TERM; exec \"$@\"", "sh")
-        assert outcome.requests == [JSON]  # with SIGCHLD ignored, a status would be lost
-        signals = dict(line.split() for line in (tmp_path / "signals").read_text().splitlines())
-        assert int(signals["SigBlk:"], 16) == 0
-        assert int(signals["SigIgn:"], 16) & 0x7FFFFFFF == 0  # the two above are glibc's own
-
-    def test_interrupt_ends_both(
-        self, submission: Submission, command: Command, driver: Path, tmp_path: Path
-    ) -> None:
-        """Control-C goes to the whole group: neither a waiting sbatch nor a hanging command stays."""
-        command.does(f"echo $$ > {tmp_path}/pid; exec sleep 600")
-        script, output = submission("sbatch", "image=a").write()
-        with subprocess.Popen([driver, script, output], start_new_session=True) as process:
-            while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
-                time.sleep(0.01)
-            os.killpg(process.pid, signal.SIGINT)
-            assert process.wait(timeout=10) == -signal.SIGINT
-        pid = (tmp_path / "pid").read_text().strip()
-        deadline = time.monotonic() + 10
-        while os.path.exists(f"/proc/{pid}/exe") and time.monotonic() < deadline:  # noqa: PTH110  # a zombie has none
-            time.sleep(0.01)
-        assert not os.path.exists(f"/proc/{pid}/exe")  # noqa: PTH110
-        assert not read_outcome(output).requests
-
-
-class TestPlugstack:
-    """The arguments in plugstack.conf, and the contexts where the plugin stays quiet."""
-
-    @pytest.mark.parametrize("argument", ["colour=red", "command=", "command=bin/x", "state=x", "timing=", "command"])
-    def test_arguments(self, submission: Submission, argument: str) -> None:
-        outcome = submission("sbatch").say("argument", argument).play()
-        assert outcome.results("init") == [-1]
-        assert outcome.errors == [
-            f"spank-container: plugstack.conf has {argument}; use command=/PATH, state=/DIR or timing=/PATH"
-        ]
-
-    def test_an_option_that_slurm_refuses(self, submission: Submission) -> None:
-        outcome = submission("sbatch").say("refuses_option", 1).play()
-        assert outcome.results("init") == [-1]
-        assert outcome.errors == [
-            "spank-container: Slurm does not take the option --volume; is it another plugin's?"
-        ]
-
-    @pytest.mark.parametrize("context", ["slurmd", "job_script"])
-    def test_slurmd_and_its_scripts_are_left_alone(
-        self, submission: Submission, command: Command, context: str
-    ) -> None:
-        outcome = submission(context).say("argument", "colour=red").say("variable", STEP_REQUEST, "kept").play()
-        assert outcome.results("init") + outcome.results("init_post_opt") + outcome.results("exit") == [0, 0, 0]
-        assert not outcome.errors
-        assert outcome.environ[STEP_REQUEST] == "kept"
-        assert not command.calls
