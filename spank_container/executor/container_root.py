@@ -108,7 +108,7 @@ def build_root(ops: Sequence[InsideOp], sources: Mapping[str, int], image: str, 
             case MakeSymlink():
                 os.symlink(op.to, _skeleton_path(skeleton, image_root, op.path, follow=False), dir_fd=skeleton)
             case MountRoot():
-                root = mounts.new_filesystem("overlay", _overlay(place, image))
+                root = mounts.new_filesystem("overlay", _overlay(place, image), mounts.HARMLESS | mounts.READ_ONLY)
                 mounts.attach(root, place)
             case Bind():
                 if op.target in sources:

@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from kernel.conftest import Node, in_container, isolated
-from kernel.test_lifecycle import wait_until_clean
+from kernel.miniature import Node, in_container, isolated
 
 from spank_container import state
-from spank_container.executor import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +74,7 @@ def test_epilog_after_a_kill_at_each_journal_entry(node: Node, monkeypatch: pyte
         dying_journal(patch, entries)
         assert die_in_child(lambda: node.prolog(environment)) == signal.SIGKILL
     node.epilog(environment)
-    wait_until_clean(node)
+    node.wait_until_clean()
 
 
 @isolated
@@ -89,7 +87,7 @@ def test_prolog_after_a_kill_at_each_journal_entry(node: Node, monkeypatch: pyte
     directory = node.prolog(environment)
     assert in_container(directory, "cat /etc/name") == "one"
     node.epilog(environment)
-    wait_until_clean(node)
+    node.wait_until_clean()
 
 
 @isolated
@@ -111,7 +109,7 @@ def test_kills_at_random_times_of_prolog_and_epilog(node: Node) -> None:
         killed += os.WIFSIGNALED(os.waitpid(pid, 0)[1])
     assert killed > 5
     node.epilog(environment)
-    wait_until_clean(node)
+    node.wait_until_clean()
     wait_until_alone()
 
 
@@ -132,14 +130,14 @@ def test_a_named_backing_file_is_removed_after_a_crash(node: Node, monkeypatch: 
 
     environment = node.environment(volumes=volumes(node))
     with monkeypatch.context() as patch:
-        patch.setattr(scratch.os, "open", without_tmpfile)
+        patch.setattr(os, "open", without_tmpfile)
         node.prolog(environment)
         assert list((node.path / "work").iterdir()) == []
         node.epilog(environment)
-        patch.setattr(scratch.os, "unlink", dying_unlink)
+        patch.setattr(os, "unlink", dying_unlink)
         assert die_in_child(lambda: node.prolog(environment)) == signal.SIGKILL
     (left,) = (node.path / "work").iterdir()
     assert left.name == "spank-container-7-n1-cache1.xfs"
     assert left.stat().st_uid == 2001
     node.epilog(environment)
-    wait_until_clean(node)
+    node.wait_until_clean()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
-from kernel.conftest import ALICE, BOB, Node, in_container, isolated
+from kernel.miniature import ALICE, BOB, Node, in_container, isolated
 
 from spank_container.kernel import mounts
 from spank_container.site_config import ScratchConfig, SiteConfig
@@ -26,14 +25,6 @@ def failed_text(node: Node, environment: dict[str, str]) -> str:
     node.epilog(environment)
     assert node.left_over() == []
     return text
-
-
-def wait_until_clean(node: Node) -> None:
-    """A loop device is freed a moment after its last mount went: the kernel does it when nobody waits."""
-    deadline = time.monotonic() + 10
-    while node.left_over() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert node.left_over() == []
 
 
 @isolated
@@ -94,7 +85,7 @@ def test_the_cache_is_the_users_own_file_system(node: Node, filesystem: str) -> 
     assert in_container(directory, "dd if=/dev/zero of=/mnt/x bs=1M count=8 2>/dev/null; stat -c %s /mnt/x", ALICE)
     assert list((node.path / "work").iterdir()) == []
     node.epilog(environment)
-    wait_until_clean(node)
+    node.wait_until_clean()
 
 
 @isolated
@@ -103,7 +94,7 @@ def test_the_end_of_a_job_leaves_nothing(node: Node) -> None:
     assert node.prolog(environment).is_ready()
     assert node.left_over() != []
     node.epilog(environment)
-    wait_until_clean(node)
+    node.wait_until_clean()
     node.epilog(environment)  # Slurm may run it twice
 
 
@@ -117,7 +108,7 @@ def test_jobs_share_one_mount_of_an_image_and_end_apart(node: Node) -> None:
     assert [in_container(one, "cat /etc/name") for one in directories[1:]] == ["one", "two"]
     node.epilog(environments[1])
     node.epilog(environments[2])
-    wait_until_clean(node)
+    node.wait_until_clean()
 
 
 @isolated
@@ -135,7 +126,7 @@ def test_a_requeued_job_gets_a_new_container(node: Node) -> None:
     node.prolog(node.environment(restart=1))
     assert in_container(directory, "ls /tmp") == ""
     node.epilog(node.environment(restart=1))
-    wait_until_clean(node)
+    node.wait_until_clean()
 
 
 @isolated
@@ -144,7 +135,7 @@ def test_a_requeued_job_that_asks_for_nothing_gets_nothing(node: Node) -> None:
     node.prolog(environment)
     without = {name: value for name, value in environment.items() if not name.startswith("SPANK")}
     node.prolog(without | {"SLURM_JOB_RESTART_COUNT": "1"})
-    wait_until_clean(node)
+    node.wait_until_clean()
 
 
 @isolated
@@ -270,7 +261,7 @@ def test_the_sites_place_is_used_in_place_of_the_users(node: Node) -> None:
     backing = [file.read_text() for file in Path("/sys/block").glob("loop*/loop/backing_file")]
     assert any(f"{node.path}/site/" in name for name in backing)
     node.epilog(environment)
-    wait_until_clean(node)
+    node.wait_until_clean()
 
 
 @isolated
