@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fake_registry import need
-from kernel.conftest import isolated
+from kernel.miniature import isolated
 from tar_layers import Member, folder, layer, link, member, symlink
 
 from spank_container.images.pull import pull
