@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 import time
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from spank_container.errors import UserError
 from spank_container.images.pull import pull
+from spank_container.images.registry import Registry, passed_environment
 from spank_container.images.store import Store
 from spank_container.values.image_ref import RegistryRef, parse_image_ref
 from spank_container.values.size import format_size
@@ -33,7 +35,7 @@ def show_pull(text: str, store: Path) -> None:
     if not isinstance(reference, RegistryRef):
         raise UserError(f"{text} names no registry to pull from", hint="write docker:NAME:TAG")
     with _progress() as progress:
-        meta = pull(reference, Store(store), progress)
+        meta = pull(reference, Store(store), progress, Registry(environment=passed_environment(os.environ)))
     print(f"{reference} {meta.digest} {_rounded(meta.size)}")
 
 
