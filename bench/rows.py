@@ -1,0 +1,98 @@
+"""One line of a benchmark's table: what was measured, its floor, what was promised, and whether that holds. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.samples import Pairs, median
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True, slots=True)
+class AtMostTimes:
+    """The ratio to the floor is at most this."""
+
+    limit: float
+
+    def __str__(self) -> str:
+        return f"<= {self.limit:g} x"
+
+
+@dataclass(frozen=True, slots=True)
+class AtMostSeconds:
+    """The time itself is at most this."""
+
+    limit: float
+
+    def __str__(self) -> str:
+        return f"<= {seconds(self.limit)}"
+
+
+Promise = AtMostTimes | AtMostSeconds
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`measured` and `floor` are in seconds; a row without a promise is there to be compared to."""
+
+    what: str
+    measured: float
+    samples: int
+    floor_name: str = ""
+    floor: float | None = None
+    ratio: float | None = None
+    spread: tuple[float, float] | None = None
+    promise: Promise | None = None
+
+    @property
+    def holds(self) -> bool | None:
+        """None where nothing was promised."""
+        match self.promise:
+            case AtMostTimes(limit):
+                return self.ratio is not None and self.ratio <= limit
+            case AtMostSeconds(limit):
+                return self.measured <= limit
+            case None:
+                return None
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "what": self.what,
+            "seconds": self.measured,
+            "samples": self.samples,
+            "floor": self.floor_name or None,
+            "floor_seconds": self.floor,
+            "ratio": self.ratio,
+            "ratio_95": self.spread,
+            "promise": str(self.promise) if self.promise else None,
+            "holds": self.holds,
+        }
+
+
+def compared(what: str, floor_name: str, pairs: Pairs, promise: Promise | None = None) -> Row:
+    """A row of medians."""
+    return Row(
+        what,
+        median(pairs.thing),
+        len(pairs.thing),
+        floor_name,
+        median(pairs.floor),
+        pairs.ratio,
+        pairs.spread(),
+        promise,
+    )
+
+
+def all_hold(rows: Iterable[Row]) -> bool:
+    """Whether no promise is broken."""
+    return all(row.holds is not False for row in rows)
+
+
+def seconds(value: float) -> str:
+    """Three digits and the unit that suits: 48.2 us, 1.03 s."""
+    size = abs(value)
+    scale, unit = (1e6, "us") if size < 1e-3 else (1e3, "ms") if size < 1 else (1, "s")
+    return f"{value * scale:.3g} {unit}"
