@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from spank_container.doctor.trust import changeable_by_others
 from spank_container.errors import SpankContainerError
 from spank_container.install.advice import PROLOG_FLAGS, hook_advice, plugstack_advice, slurm_conf
 from spank_container.install.plan import plugin_path
-from spank_container.run import FIXED_ENVIRONMENT, run
+from spank_container.slurm.command import ask_slurm
 from spank_container.slurm.conf import SlurmConf, parse_show_config
 from spank_container.slurm.release import release_of_programs
 
@@ -39,12 +38,10 @@ def check_slurm(options: InstallOptions) -> Iterator[Finding]:
 
 def _show_config() -> SlurmConf | None:
     """slurmctld's word, which may be older than slurm.conf; None where it does not answer."""
-    environment = {**FIXED_ENVIRONMENT, **{name: os.environ[name] for name in ("SLURM_CONF",) if name in os.environ}}
     try:
-        said = run(["scontrol", "show", "config"], timeout=20, environment=environment).stdout
+        return parse_show_config(ask_slurm(["scontrol", "show", "config"], timeout=20))
     except SpankContainerError:
         return None
-    return parse_show_config(said.decode(errors="replace"))
 
 
 def judge_plugin(options: InstallOptions, release: SlurmRelease | None) -> Finding:

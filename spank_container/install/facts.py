@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spank_container.errors import SiteError
-from spank_container.install.plan import InstallFacts
+from spank_container.install.plan import InstallFacts, is_plain
 from spank_container.run import PATH, ProgramFailedError, run
 from spank_container.slurm.release import HEADERS_HINT, release_of_headers, release_of_programs
 
@@ -38,7 +38,14 @@ def gather(options: InstallOptions) -> InstallFacts:
     release = release_of_headers(include)
     if options.root == Path("/"):
         check_same_release(release, release_of_programs())
-    return InstallFacts(release, compile_plugin(include), Path(sys.prefix))
+    return InstallFacts(release, compile_plugin(include), check_venv(Path(sys.prefix)))
+
+
+def check_venv(venv: Path) -> Path:
+    """The hooks, which are sh, name it."""
+    if not is_plain(venv):
+        raise SiteError(f"this venv has a name that scripts cannot hold: {str(venv)!r}", hint="make it elsewhere")
+    return venv
 
 
 def check_same_release(headers: SlurmRelease, programs: SlurmRelease | None) -> None:

@@ -19,7 +19,7 @@ _PLAIN = re.compile(r"/[A-Za-z0-9._+@/-]*")
 
 
 def is_plain(path: Path) -> bool:
-    """Whether it can stand in Slurm's files as it is."""
+    """Whether it can stand in Slurm's files and in scripts as it is."""
     return bool(_PLAIN.fullmatch(str(path))) and path != Path("/") and ".." not in path.parts
 
 

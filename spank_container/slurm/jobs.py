@@ -10,7 +10,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from spank_container.errors import BusyError, SpankContainerError
-from spank_container.run import FIXED_ENVIRONMENT, run
+from spank_container.slurm.command import ask_slurm
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,13 +41,13 @@ def node_name() -> str:
         return told
     host = socket.gethostname().split(".")[0]
     try:
-        names = run(["scontrol", "show", "aliases", host], timeout=30, environment=_environment()).stdout.split()
+        names = ask_slurm(["scontrol", "show", "aliases", host], timeout=30).split()
     except SpankContainerError:
         # Dynamic nodes are in no slurm.conf. A wrong name does no harm: squeue refuses it, and nothing is swept.
         names = []
     if len(names) > 1:
         raise BusyError(f"{host} is several Slurm nodes", hint="set SLURMD_NODENAME to one of them")
-    return names[0].decode() if names else host
+    return names[0] if names else host
 
 
 def live_jobs(node: str) -> frozenset[int]:
@@ -74,8 +74,8 @@ def _by_squeue(node: str) -> frozenset[int]:
     # All states are asked for and the dead left out here: squeue refuses a state's name that its release does not know.
     argv = ["squeue", "--noheader", f"--nodelist={node}", "--states=all", "--format=%A %T"]
     try:
-        said = run(argv, timeout=60, environment=_environment()).stdout.decode()
-    except (SpankContainerError, UnicodeDecodeError) as error:
+        said = ask_slurm(argv)
+    except SpankContainerError as error:
         raise BusyError(f"asking Slurm for the jobs of {node}: {error}", hint=_HINT) from error
     return parse_squeue(said)
 
@@ -91,9 +91,3 @@ def parse_squeue(text: str) -> frozenset[int]:
 def alive(jobs: Iterable[tuple[str, str]]) -> frozenset[int]:
     """The ids of those among (id, state) that are not dead."""
     return frozenset(int(job) for job, state in jobs if state.upper() not in _DEAD)
-
-
-def _environment() -> dict[str, str]:
-    """The fixed one, and where slurm.conf is: slurmd and the unit of the sweep say it where it is not the default."""
-    conf = os.environ.get("SLURM_CONF")
-    return {**FIXED_ENVIRONMENT, **({"SLURM_CONF": conf} if conf else {})}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spank_container.errors import SiteError, SpankContainerError
-from spank_container.run import run
+from spank_container.slurm.command import ask_slurm
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +61,7 @@ def release_of_programs() -> SlurmRelease | None:
     # The daemons come first: the client commands read slurm.conf before they look at -V, and fail without one.
     for program in ("slurmd", "slurmctld", "sinfo"):
         try:
-            release = parse_version_output(run([program, "-V"], timeout=10).stdout.decode(errors="replace"))
+            release = parse_version_output(ask_slurm([program, "-V"], timeout=10))
         except SpankContainerError:
             continue
         if release:

@@ -14,7 +14,7 @@ import pytest
 
 from spank_container.errors import NodeError, SiteError, UserError
 from spank_container.install import InstallOptions, install, uninstall
-from spank_container.install.facts import check_same_release, compile_plugin
+from spank_container.install.facts import check_same_release, check_venv, compile_plugin
 from spank_container.slurm.release import SlurmRelease, release_of_headers
 
 REAL_INCLUDE = Path("/usr/include")
@@ -256,6 +256,12 @@ def test_a_prefix_that_plugstack_conf_cannot_hold_is_refused(path: str) -> None:
     assert caught.value.hint == "give an absolute path of letters, digits and . _ + @ -"
     with pytest.raises(UserError):
         InstallOptions(slurm_conf_dir=Path(path))
+
+
+def test_a_venv_that_a_script_cannot_hold_is_refused() -> None:
+    with pytest.raises(SiteError, match="a name that scripts cannot hold") as caught:
+        check_venv(Path("/home/o'brien/venv"))
+    assert caught.value.hint == "make it elsewhere"
 
 
 def test_without_headers_the_package_is_named(tmp_path: Path) -> None:

@@ -59,8 +59,7 @@ def test_a_pyslurm_that_fails_is_passed_over(mocker: MockerFixture) -> None:
     pyslurm = mocker.MagicMock()
     pyslurm.Jobs.load.side_effect = RuntimeError("another release")
     mocker.patch.dict(sys.modules, {"pyslurm": pyslurm})
-    asked = mocker.patch("spank_container.slurm.jobs.run")
-    asked.return_value.stdout = b"7 RUNNING\n"
+    asked = mocker.patch("spank_container.slurm.jobs.ask_slurm", return_value="7 RUNNING\n")
     assert live_jobs("n2") == {7}
     assert "--nodelist=n2" in asked.call_args.args[0]
 
