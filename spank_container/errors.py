@@ -85,7 +85,6 @@ def _visible(text: str) -> str:
 
 def _marked(text: str, start: int, end: int) -> tuple[str, str]:
     """As much of `text` as fits on a line, and a line that marks what stands from `start` to `end` in it."""
-    start = min(start, len(text))
     end = max(start, end)
     first = max(0, min(start - _LONGEST_SHOWN // 2, len(text) - _LONGEST_SHOWN))
     last = min(len(text), first + _LONGEST_SHOWN)

@@ -83,6 +83,7 @@ def test_cpus_of_each_node(cpus: str, counts: list[int]) -> None:
         "a[1-1000]b[1-1000]",
         "n[9-1]",
         "n[9-1]x[0-999999999]",
+        "n[0-999999999]x[9-1]",
         "n[1-2",
         "n1]",
         "n[]",

@@ -31,7 +31,17 @@ def test_nothing_is_a_shells_to_read() -> None:
 
 
 def test_standard_input_is_empty() -> None:
-    assert run(["cat"]).stdout == b""
+    readable, writable = os.pipe()
+    kept = os.dup(0)
+    os.write(writable, b"what a user typed")
+    os.close(writable)
+    os.dup2(readable, 0)
+    try:
+        assert run(["cat"]).stdout == b""
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
+        os.close(readable)
 
 
 def test_descriptors_are_closed_but_those_that_are_passed() -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 import spank_container
+from spank_container import log
 from spank_container.errors import SiteError
+from spank_container.lifecycle import site_config
 from spank_container.site_config import (
     ContainerConfig,
     ImagesConfig,
@@ -22,6 +24,7 @@ from spank_container.site_config import (
     read_compiled,
     stamp,
 )
+from spank_container.state import StateDirectory
 
 ROOT = Path(spank_container.__file__).parents[1]
 EVERYTHING = """
@@ -102,7 +105,7 @@ def test_every_setting(tmp_path: Path) -> None:
         ('[container]\ntmp_size = ""', ["container.tmp_size: '' is not a size"]),
         ('[container]\nshm_size = "0%"', ["container.shm_size: '0%' is not a size"]),
         ('[container]\nshm_size = "101%"', ["container.shm_size: '101%' is not a size"]),
-        ('[container]\nshm_size = "\\uFF15%"', ["container.shm_size: '\\uff15%' is not a size"]),
+        ('[container]\nshm_size = "1\\uFF15%"', ["container.shm_size: '1\\uff15%' is not a size"]),
         (f'[container]\nshm_size = "{"9" * 30}%"', [f"container.shm_size: '{'9' * 30}%' is not a size"]),
         ("[container]\nallow_root = nan", ["container.allow_root: Input should be a valid boolean"]),
     ],
@@ -214,3 +217,45 @@ def test_the_stamp_tells_one_state_of_the_file_from_another(tmp_path: Path) -> N
     other.rename(path)
     assert stamp(path.stat()) != first
     assert stamp(None) == [] != first
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StateDirectory:
+    """A node's, with the log beside it."""
+    monkeypatch.setattr(log, "LOG_FILE", tmp_path / "log")
+    (tmp_path / "run").mkdir()
+    return StateDirectory(tmp_path / "run")
+
+
+def test_hooks_compile_the_file_once_after_each_change(tmp_path: Path, state: StateDirectory) -> None:
+    path = tmp_path / "config.toml"
+    assert site_config(state, path) == SiteConfig()
+    path.write_text('[images]\nstore = "/a"\n')
+    assert site_config(state, path).images.store == "/a"
+    compiled = state.path / "config.json"
+    compiled.write_text(compiled.read_text().replace('"/a"', '"/compiled"'))
+    assert site_config(state, path).images.store == "/compiled"
+    path.unlink()
+    assert site_config(state, path) == SiteConfig()
+
+
+@pytest.mark.parametrize("compiled", ["", "[]", "{", '{"version": 1}', '{"version": 1, "config": {"images": {}}}'])
+def test_a_compiled_form_that_is_not_ours_is_made_anew(tmp_path: Path, state: StateDirectory, compiled: str) -> None:
+    (state.path / "config.json").write_text(compiled)
+    assert site_config(state, tmp_path / "none") == SiteConfig()
+
+
+def test_a_broken_edit_keeps_the_last_good_form_and_says_so(tmp_path: Path, state: StateDirectory) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('[images]\nstore = "/a"\n')
+    site_config(state, path)
+    path.write_text('[images]\nstore = "a"\n')
+    assert site_config(state, path).images.store == "/a"
+    assert "images.store: 'a' is not an absolute path" in (tmp_path / "log").read_text()
+
+
+def test_a_broken_file_with_no_good_form_is_the_sites_fault(tmp_path: Path, state: StateDirectory) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("x")
+    with pytest.raises(SiteError, match="reading the configuration"):
+        site_config(state, path)
