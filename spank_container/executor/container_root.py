@@ -82,10 +82,11 @@ def _open_as_owner(op: Bind) -> int:
 
 def open_readable(path: str) -> int:
     """An O_PATH descriptor for what the acting user may use: read a file, enter a folder."""
-    # A path that ends in /. makes the kernel mount what automount has there; O_PATH alone does not. open(2).
-    with contextlib.suppress(NotADirectoryError, FileNotFoundError, PermissionError):
-        os.stat(f"{path}/.")
-    source = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        # With /. at its end the kernel mounts what automount has there, which O_PATH alone does not; open(2).
+        source = mounts.open_no_magic(f"{path}/.", os.O_PATH)
+    except NotADirectoryError:
+        source = mounts.open_no_magic(path, os.O_PATH)
     needed = os.X_OK if stat.S_ISDIR(os.fstat(source).st_mode) else os.R_OK
     if not os.access(f"/proc/self/fd/{source}", needed, effective_ids=True):
         os.close(source)

@@ -28,7 +28,16 @@ _MKFS = {
     "ext4": ["mkfs.ext4", "-q", "-F", "-m", "0", "-E", "nodiscard,lazy_itable_init=1,lazy_journal_init=1"],
 }
 _BLOCK_SIZE = {"xfs": "-bsize={}", "ext4": "-b{}"}
-_USERS_FAULT = {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+_USERS_FAULT = {
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.ELOOP,
+}
 
 
 def make_scratch(op: MakeScratch, file_name: str, journal: Callable[[str], None]) -> int:
@@ -97,13 +106,13 @@ def _users_fault(place: str, size: int, error: OSError) -> UserError:
 
 def _folder(place: str, *, by_site: bool) -> int:
     """The folder that the user means: the place itself, or what holds it, since Shifter's users name a file."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    flags = os.O_RDONLY | os.O_DIRECTORY
     try:
-        return os.open(place, flags)
+        return mounts.open_no_magic(place, flags)
     except (FileNotFoundError, NotADirectoryError):
         if by_site:
             raise
-        return os.open(os.path.dirname(place), flags)
+        return mounts.open_no_magic(os.path.dirname(place), flags)
 
 
 def _check_room(folder: int, place: str, size: int, *, overcommit: bool) -> None:

@@ -73,6 +73,15 @@ def open_inside(root: int, path: str) -> int:
     return syscalls.openat2(root, relative, os.O_PATH, resolve)
 
 
+def open_no_magic(path: str, flags: int) -> int:
+    """open(2), but never through one of /proc's magic links.
+
+    These name files of the process that looks, which here is root's, past every folder's permissions: /proc/self/cwd
+    as the source of a volume would be slurmd's working directory (runc CVE-2024-21626).
+    """
+    return syscalls.openat2(syscalls.AT_FDCWD, path, flags, syscalls.RESOLVE_NO_MAGICLINKS)
+
+
 def bind(source: str, target: str) -> None:
     """Bind one file on another, in this namespace: for the pin, which mount(2) and nsfs want by path."""
     with closing(syscalls.open_tree(syscalls.AT_FDCWD, source, syscalls.OPEN_TREE_CLONE)) as tree:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from kernel.miniature import ACCOUNTS, ALICE, Node
 
-from spank_container import lifecycle
+from spank_container import planning
 from spank_container.images import meta_json
 from spank_container.values.image_meta import ImageMeta
 from spank_container.values.image_ref import Digest
@@ -55,5 +55,5 @@ def node(tmp_path: Path, image_files: tuple[Path, dict[str, Digest]], monkeypatc
     (tmp_path / "work").mkdir()
     os.chown(tmp_path / "work", ALICE, ALICE)
     made = Node(tmp_path, digests)
-    monkeypatch.setattr(lifecycle, "site_config", lambda _: made.config)
+    monkeypatch.setattr(planning, "site_config", lambda _: made.config)
     return made

@@ -218,6 +218,19 @@ def test_a_source_that_is_no_folder_and_no_file_is_refused(node: Node) -> None:
 
 
 @isolated
+@pytest.mark.parametrize("link", ["cwd", "root", "fd/0"])
+def test_a_source_behind_a_magic_link_of_proc_is_refused(node: Node, link: str) -> None:
+    """They would lead where this process, which is root's, is, past the permissions of the way there."""
+    text = failed_text(node, node.environment(volumes=(f"/proc/self/{link}:/data",)))
+    assert text == (
+        f"--volume: /proc/self/{link}: Too many levels of symbolic links\n"
+        "hint: check the path, and that you may read it\n"
+    )
+    text = failed_text(node, node.environment(volumes=(f"/proc/self/{link}/x:/data:perNodeCache=size=1G",)))
+    assert text.startswith("perNodeCache: making a file of 1G: Too many levels of symbolic links [/proc/self/")
+
+
+@isolated
 def test_a_link_of_the_image_leads_no_volume_over_the_containers_own(node: Node) -> None:
     text = failed_text(node, node.environment(volumes=(f"{node.path}/work:/trap",)))
     assert text == (
