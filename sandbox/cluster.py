@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox import images, jobs, leftovers, loops, network, node, registry, services, site_files, state
@@ -16,7 +17,6 @@ from sandbox.releases import Release, release_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from sandbox.command import Completed
     from sandbox.node import Node
@@ -31,7 +31,6 @@ class Cluster:
 
     release: Release
     members: dict[str, Node]
-    loops_before: tuple[str, ...]
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -60,9 +59,12 @@ class Cluster:
     def leftovers(self) -> dict[str, leftovers.Leftovers]:
         """What of spank-container is on each node now; loop devices stand under "machine"."""
         found = {name: leftovers.of_node(member) for name, member in self.members.items()}
-        devices = loops.of_cluster(self.loops_before)
-        machine = leftovers.Leftovers(loops=tuple(f"{name}: {file}" for name, file in devices.items()))
+        machine = leftovers.Leftovers(loops=tuple(f"{name}: {file}" for name, file in self.loops().items()))
         return found | {"machine": machine}
+
+    def loops(self) -> dict[str, str]:
+        """The loop devices that its nodes have attached, and their backing files."""
+        return loops.of_cluster(DATA, (member.pid for member in self.members.values()))
 
     def push(self, layout: Path, name: str) -> None:
         """Push an OCI layout to the registry that stands for Docker Hub, as `library/NAME:TAG`."""
@@ -98,7 +100,7 @@ def running() -> Cluster | None:
     alive = {name: member for name, member in members.items() if member}
     if len(alive) < len(members):
         return None
-    return Cluster(release_of(description.slurm), alive, description.loops_before)
+    return Cluster(release_of(description.slurm), alive)
 
 
 def down() -> None:
@@ -116,8 +118,7 @@ def _refuse_second() -> None:
 
 def _start(release: Release, count: int, lower: list[Path]) -> Cluster:
     names = tuple(f"n{number}" for number in range(1, count + 1))
-    before = tuple(loops.attached())
-    state.write(state.Description(release.slurm, names, str(DATA), str(CHECKOUT), before))
+    state.write(state.Description(release.slurm, names, str(DATA), str(CHECKOUT)))
     _make_data()
     site = DATA / "site"
     site.mkdir()
@@ -131,7 +132,7 @@ def _start(release: Release, count: int, lower: list[Path]) -> Cluster:
     registry.start(login)
     services.start(login, compute)
     registry.wait(login)
-    return Cluster(release, members, before)
+    return Cluster(release, members)
 
 
 def _make_data() -> None:
@@ -148,17 +149,18 @@ def _make_data() -> None:
 
 
 def _clear() -> None:
-    node.kill_all()
     description = state.read()
-    if description:
-        _detach_loops(description.loops_before)
-        shutil.rmtree(description.data, ignore_errors=True)
+    data = Path(description.data) if description else DATA
+    devices = set(loops.of_cluster(data, node.inits()))
+    node.kill_all()
+    _detach(devices)
+    shutil.rmtree(data, ignore_errors=True)
     state.forget()
 
 
-def _detach_loops(before: tuple[str, ...]) -> None:
+def _detach(devices: set[str]) -> None:
     """The kernel detaches by itself what was mounted, a moment after the last process is gone."""
     deadline = time.monotonic() + 2
-    while loops.of_cluster(before) and time.monotonic() < deadline:
+    while (left := devices & {loop.device for loop in loops.attached()}) and time.monotonic() < deadline:
         time.sleep(0.05)
-    loops.detach(tuple(loops.of_cluster(before)))
+    loops.detach(left)

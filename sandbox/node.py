@@ -107,6 +107,11 @@ def find(name: str) -> Node | None:
     return None
 
 
+def inits() -> list[int]:
+    """The init of every node of the cluster."""
+    return [init for _, holder in holders() for init in _children(holder)]
+
+
 def _children(pid: int) -> list[int]:
     with contextlib.suppress(OSError):
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

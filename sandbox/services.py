@@ -42,7 +42,7 @@ def start(login: Node, compute: Sequence[Node]) -> None:
 
 
 def _idle(login: Node) -> int:
-    done = login.run(["sinfo", "--noheader", "--Node", "--format=%T"])
+    done = login.run(["sinfo", "--noheader", "--Node", "--partition=batch", "--format=%T"])
     return done.stdout.split().count("idle")
 
 

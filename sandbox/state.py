@@ -27,13 +27,12 @@ DESCRIPTION = STATE / "cluster.json"
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a cluster was asked to be, and what the machine had before it."""
+    """What a cluster was asked to be."""
 
     slurm: str
     nodes: tuple[str, ...]
     data: str
     checkout: str
-    loops_before: tuple[str, ...]
 
 
 def changing() -> AbstractContextManager[None]:
@@ -54,7 +53,6 @@ def read() -> Description | None:
     except (FileNotFoundError, json.JSONDecodeError):
         return None
     fields["nodes"] = tuple(fields["nodes"])
-    fields["loops_before"] = tuple(fields["loops_before"])
     return Description(**fields)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox import loops, node
+from sandbox.cluster import DATA
 from sandbox.state import CLUSTERS, NAME, STATE
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Machine:
             mounts=frozenset(Path("/proc/self/mountinfo").read_text().splitlines()),
             links=_printed("ip", "-oneline", "link"),
             named_namespaces=_printed("ip", "netns"),
-            loops=frozenset(loops.of_cluster(())),
+            loops=frozenset(loops.of_cluster(DATA, ())),
             processes=_processes(),
             state=STATE.exists(),
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from machine import Machine
 
-from sandbox import registry
+from sandbox import loops, registry
 from sandbox.jobs import RefusedError
 
 if TYPE_CHECKING:
@@ -161,6 +161,25 @@ def test_a_second_cluster_is_refused() -> None:
         assert sandbox("run", "--", "hostname").stdout == "login\n"
     finally:
         sandbox("down")
+
+
+def test_down_detaches_what_nodes_left_attached() -> None:
+    """On the disk that nodes share, on a node's own file system, and unlinked, as a volume's backing file is."""
+    sandbox("up", "--nodes", "1")
+    script = """
+    for file in /shared/alice/one /run/two /shared/alice/three; do
+        truncate -s 1M $file
+        losetup --find --show $file
+    done
+    rm /shared/alice/three
+    """
+    try:
+        devices = set(sandbox("run", "--node", "n1", "--", "sh", "-c", script).stdout.split())
+        assert len(devices) == 3
+        assert devices <= {loop.device for loop in loops.attached()}
+    finally:
+        sandbox("down")
+    assert not devices & {loop.device for loop in loops.attached()}
 
 
 def test_sixteen_nodes() -> None:
