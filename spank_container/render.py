@@ -61,9 +61,9 @@ def hook(name: str, prefix: Path, venv: Path) -> str:
     return text.replace(f"{_DEFAULT_PREFIX}/venv", str(venv)).replace(_DEFAULT_PREFIX, str(prefix))
 
 
-def support_script(side: str) -> str:
-    """The `shifter` of the host or of the container."""
-    return (_PACKAGE / "support" / side / "bin" / "shifter").read_text()
+def host_shifter() -> str:
+    """The `shifter` of the host; that of the container is bound into it from the package."""
+    return (_PACKAGE / "support" / "host" / "bin" / "shifter").read_text()
 
 
 def config_toml() -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from spank_container.slurm.release import SlurmRelease
 
 # plugstack.conf has no quoting: white space ends a word and # begins a comment, anywhere (Slurm 26.05 spank.c:289-329).
+_ON_PATH = Path("/usr/local/bin/spank-container")
 _PLAIN = re.compile(r"/[A-Za-z0-9._+@/-]*")
 
 
@@ -103,8 +104,8 @@ def _prefix_files(options: InstallOptions, facts: InstallFacts) -> tuple[Planned
     return (
         PlannedFile(plugin_path(prefix, facts.release), facts.plugin, 0o755),
         PlannedLink(prefix / "bin" / "spank-container", _link_target(prefix, facts.venv)),
-        _text(prefix / "bin" / "shifter", render.support_script("host"), 0o755),
-        _text(prefix / "container" / "bin" / "shifter", render.support_script("container"), 0o755),
+        PlannedLink(_ON_PATH, str(prefix / "bin" / "spank-container")),
+        _text(prefix / "bin" / "shifter", render.host_shifter(), 0o755),
         _text(prefix / "modulefiles" / "shifter", render.render("modulefile", prefix=prefix)),
         *(
             _text(

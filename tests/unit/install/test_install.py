@@ -50,6 +50,7 @@ def test_everything_stands_where_the_layout_says(options: InstallOptions) -> Non
     install(options)
     modes = {name: content.split(b" ")[0] for name, content in tree(options.root).items() if content != b"folder"}
     assert modes.pop("opt/spank-container/bin/spank-container").endswith(b"/bin/spank-container")
+    assert modes.pop("usr/local/bin/spank-container").endswith(b"/opt/spank-container/bin/spank-container")
     modes.pop("usr/include")
     assert modes == {
         "etc/slurm/epilog.d/50-spank-container": b"755",
@@ -58,7 +59,6 @@ def test_everything_stands_where_the_layout_says(options: InstallOptions) -> Non
         "etc/slurm/spank-container.slurm.conf": b"644",
         "etc/spank-container/config.toml": b"644",
         "opt/spank-container/bin/shifter": b"755",
-        "opt/spank-container/container/bin/shifter": b"755",
         "opt/spank-container/lib/systemd/system/spank-container-sweep.service": b"644",
         "opt/spank-container/lib/systemd/system/spank-container-sweep.timer": b"644",
         f"opt/spank-container/lib/slurm-{release}/spank_container.so": b"755",
