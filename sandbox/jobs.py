@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 from sandbox.command import SandboxError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sandbox.node import Node
 
-# A job is COMPLETING while an Epilog runs. The script comes on standard input, the options of sbatch as arguments.
-SUBMIT_AND_WAIT = """
+# The script comes on standard input, the options of sbatch as arguments.
+SUBMIT = """
 id=$(sbatch --parsable "$@") || exit 64
+"""
+# A job is COMPLETING while an Epilog runs.
+WAIT = """
 deadline=$((SECONDS + TIMEOUT))
 while job=$(scontrol --oneliner show job "$id"); do
     case $job in
@@ -50,13 +51,30 @@ class RefusedError(SandboxError):
 
 def submit(login: Node, script: str, *options: str, user: str = "alice", timeout: int = 120) -> Job:
     """Submit the batch `script` as `user` and return when it is over."""
-    words: Sequence[str] = ("bash", "-c", SUBMIT_AND_WAIT.replace("TIMEOUT", str(timeout)), "sbatch", *options)
-    done = login.run(words, user=user, stdin=script)
+    return _job(_run(login, SUBMIT + WAIT.replace("TIMEOUT", str(timeout)), *options, user=user, stdin=script))
+
+
+def start(login: Node, script: str, *options: str, user: str = "alice") -> int:
+    """Submit the batch `script` as `user`; its number."""
+    return int(_run(login, SUBMIT + "echo $id", *options, user=user, stdin=script))
+
+
+def wait(login: Node, number: int, *, user: str = "alice", timeout: int = 120) -> Job:
+    """Return when the job, which is `user`'s, is over."""
+    return _job(_run(login, f"id={number}" + WAIT.replace("TIMEOUT", str(timeout)), user=user))
+
+
+def _run(login: Node, commands: str, *options: str, user: str, stdin: str = "") -> str:
+    done = login.run(("bash", "-c", commands, "sbatch", *options), user=user, stdin=stdin)
     if done.returncode == 64:
         raise RefusedError(done.stderr)
     if done.returncode != 0:
-        raise SandboxError(f"the job does not end within {timeout} s:\n{done.stderr}")
-    shown, _, output = done.stdout.partition("\n")
+        raise SandboxError(f"the job does not end in time:\n{done.stderr}")
+    return done.stdout
+
+
+def _job(printed: str) -> Job:
+    shown, _, output = printed.partition("\n")
     return Job(
         id=int(_field(shown, "JobId")),
         state=_field(shown, "JobState"),
