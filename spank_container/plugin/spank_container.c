@@ -373,11 +373,11 @@ static int drop_capabilities(void)
         cap++;
     if (errno != EINVAL) /* that is: the kernel has no more */
         return refuse("cannot empty the capability bounding set: %m" BROKEN_NODE);
-    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) || syscall(SYS_capget, &header, sets))
-        return refuse("cannot clear the ambient capabilities: %m" BROKEN_NODE);
-    sets[0].inheritable = sets[1].inheritable = 0;
+    if (syscall(SYS_capget, &header, sets))
+        return refuse("cannot read the capabilities: %m" BROKEN_NODE);
+    sets[0].inheritable = sets[1].inheritable = 0; /* and with it the ambient set, which is part of it */
     if (syscall(SYS_capset, &header, sets) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-        return refuse("cannot give up new privileges: %m" BROKEN_NODE);
+        return refuse("cannot give up privileges: %m" BROKEN_NODE);
     return 0;
 }
 

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from slurm_player import HERE, JSON, SOURCE, WARNINGS, Scenario
+from plugin.slurm_player import HERE, JSON, SOURCE, WARNINGS, Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-def missing_tool(tool: str) -> None:
-    """Skip for want of a tool; in CI that is a failure, so that the test cannot silently stop running."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{tool} is not installed", pytrace=False)
-    pytest.skip(f"{tool} is not installed")
 
 
 def _compiled(source: str, folder: Path) -> Path:
@@ -70,6 +63,15 @@ class Command:
             f"{script}\n"
         )
         self.path.chmod(0o755)
+
+    def tells_its_signals(self) -> Path:
+        """Write /proc/self/status there. Not a shell, which would have unblocked its signals by then."""
+        told = self.path.parent / "status"
+        self.path.write_text(
+            f"#!{sys.executable} -IS\n"
+            f"text = open('/proc/self/status').read()\nopen({str(told)!r}, 'w').write(text)\nprint({JSON!r})\n"
+        )
+        return told
 
 
 @pytest.fixture

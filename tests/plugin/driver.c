@@ -44,7 +44,7 @@ static struct list options, message, job_environment;
 static char *arguments[MOST], *probes[MOST];
 static int n_arguments, n_probes, parts, fails_item = -1, refuses_option = -1;
 static uint32_t job_id, step_id, uid, gid, restarts, tasks = 1, task_id, lacks;
-static bool old_release, ambient;
+static bool old_release, ambient, in_task;
 static struct {
     struct spank_option *option;
     bool found;
@@ -192,6 +192,8 @@ spank_err_t spank_setenv(spank_t sp, const char *name, const char *value, int ov
         return ESPANK_NOT_REMOTE;
     if (!strcmp(name, "SLURM_REFUSES"))
         return ESPANK_ERROR;
+    if (in_task)
+        say("{\"set_in_task\": \"%s\"}\n", name);
     if (!overwrite && find(&job_environment, name) >= 0)
         return ESPANK_ENV_EXISTS;
     put(&job_environment, name, value);
@@ -394,6 +396,7 @@ static void run_task(void)
 {
     int before = count_descriptors();
 
+    in_task = true;
     change_capabilities();
     int rc = say_call("task_init_privileged", slurm_spank_task_init_privileged(NULL, n_arguments, arguments));
     char *text = json_object(&job_environment);

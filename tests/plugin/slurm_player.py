@@ -85,6 +85,12 @@ class Outcome:
         return {str(event["name"]): int(str(event["value"]), 16) for event in wanted}
 
 
+def signals(status: Path) -> dict[str, int]:
+    """The masks in a /proc/PID/status, without what glibc and Python ignore for themselves."""
+    lines = (line.split() for line in status.read_text().splitlines() if line.startswith("Sig"))
+    return {name: int(mask.split("/")[0], 16) & 0x7EFFEFFF for name, mask, *_ in lines}
+
+
 @dataclass(slots=True)
 class Scenario:
     """A script for the driver; `play` may run it under another command, which is how a test gets a namespace."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import missing_tool
-from slurm_player import HERE, PLUGIN, SOURCE, WARNINGS
+from plugin.slurm_player import HERE, PLUGIN, SOURCE, WARNINGS
 
 EXPORTED = {
     "plugin_name",
@@ -98,11 +96,3 @@ def test_the_stub_tells_the_truth(slurm: Path, tmp_path: Path) -> None:
     real = re.sub(r"\s+", " ", (slurm / "spank.h").read_text().replace(" (", "("))
     for function in functions:
         assert function.replace(") __attribute__((format(printf, 1, 2))", "") in real
-
-
-@pytest.mark.parametrize("path", [SOURCE, HERE / "driver.c", HERE / "stub/slurm/spank.h"], ids=lambda path: path.name)
-def test_its_layout_is_clang_formats(path: Path) -> None:
-    if not shutil.which("clang-format"):
-        missing_tool("clang-format")
-    done = subprocess.run(["clang-format", "--dry-run", "--Werror", path], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from slurm_player import Outcome, Scenario
+    from plugin.slurm_player import Outcome, Scenario
 
     JobStep = Callable[..., Scenario]
 

@@ -6,13 +6,13 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from slurm_player import JOB_REQUEST, NO_NAMESPACE, NODE, container, refused
+from plugin.slurm_player import JOB_REQUEST, NO_NAMESPACE, NODE, container, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from slurm_player import Outcome, Scenario
+    from plugin.slurm_player import Outcome, Scenario
 
     JobStep = Callable[..., Scenario]
 
@@ -28,6 +28,7 @@ def test_applied(job_step: JobStep, state: Path) -> None:
     refused(outcome, NO_NAMESPACE)
     environment = outcome.task_environment
     assert environment.pop(JOB_REQUEST)
+    assert not any("set_in_task" in event for event in outcome.events)  # once a step: it is slow in Slurm
     assert environment == {"OLD": "2", "NEW": "a=b\nc", "EMPTY": "", "KEPT": "1", "_x9": "\xc3\xa4"}
 
 

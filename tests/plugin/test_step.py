@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from slurm_player import (
+from plugin.slurm_player import (
     BATCH,
     EXTERN,
     INTERACTIVE,
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Command
-    from slurm_player import Scenario
+    from plugin.conftest import Command
+    from plugin.slurm_player import Scenario
 
     JobStep = Callable[..., Scenario]
 
@@ -145,6 +145,10 @@ class TestFailed:
         (path / "ready").unlink()
         (path / "failed").write_text(self.TEXT)
         refused(job_step(step).play(), *[f"spank-container: {line}" for line in self.TEXT.splitlines()])
+
+    def test_none_does_not_save_the_batch_script(self, job_step: JobStep, state: Path) -> None:
+        (container(state) / "failed").write_text("no\n")
+        refused(job_step(BATCH).say("message", "image", "none").play(), "spank-container: no")
 
     def test_failed_comes_before_ready(self, job_step: JobStep, state: Path) -> None:
         (container(state) / "failed").write_text("no\n")

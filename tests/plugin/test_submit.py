@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from slurm_player import JOB_REQUEST, JSON, OPTION, STEP_REQUEST
+from plugin.slurm_player import JOB_REQUEST, JSON, OPTION, STEP_REQUEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Command
-    from slurm_player import Scenario
+    from plugin.conftest import Command
+    from plugin.slurm_player import Scenario
 
     Submission = Callable[..., Scenario]
 
