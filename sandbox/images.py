@@ -67,16 +67,16 @@ def _busybox() -> Path:
             environment = {"PATH": "/usr/bin:/bin", "IMAGE_SAYS": "hello from the image"}
             write_layout(layout, [Path(folder)], ImageConfig(environment, workdir="/work"))
 
-    return kept("image-busybox", digest("1", PASSWD, GROUP, *APPLETS), make)
+    return kept("image-busybox", digest("2", PASSWD, GROUP, *APPLETS), make)
 
 
 def _fill_busybox(folder: Path) -> None:
     folder.chmod(0o755)
     binary = slurm_root(TRIXIE) / "usr/bin/busybox"
     (folder / "bin").mkdir()
-    for name in ("busybox", "setuid-busybox"):
+    for name in ("busybox", "busybox-setuid"):
         shutil.copy(binary, folder / "bin" / name)
-    (folder / "bin/setuid-busybox").chmod(0o6755)
+    (folder / "bin/busybox-setuid").chmod(0o6755)
     for applet in APPLETS:
         (folder / "bin" / applet).symlink_to("busybox")
     for place in ("etc", "tmp", "var", "work", "mnt", "usr/bin"):
