@@ -158,13 +158,12 @@ def _mount_points(mounts: list[MountOp], request: JobRequest) -> list[InsideOp]:
     """A place for each mount that lies on the root; one that lies on another mount must find its place there."""
     users = {volume.target for volume in request.volumes}
     points: list[InsideOp] = []
-    places: list[PurePosixPath] = []
+    places: list[str] = []
     for mount in mounts:
-        path = PurePosixPath(mount.target)
-        if not any(path.is_relative_to(place) for place in places):
+        if not any(mount.target.startswith(f"{place}/") for place in places):
             generated = isinstance(mount, Bind) and mount.target.startswith("/etc/")
             directory = None if isinstance(mount, Bind) else True
             points.append(MakeMountPoint(mount.target, directory, not generated, mount.target in users))
             if not (isinstance(mount, Bind) and mount.optional):
-                places.append(path)
+                places.append(mount.target)
     return points

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from spank_container.errors import NodeError
@@ -41,7 +40,7 @@ def _problems(plan: MountPlan) -> Iterator[str]:
     if len(set(targets)) != len(targets):
         yield "two mounts have one target"
     for index, target in enumerate(targets):
-        if any(PurePosixPath(target) in PurePosixPath(earlier).parents for earlier in targets[:index]):
+        if any(earlier.startswith(f"{target}/") for earlier in targets[:index]):
             yield f"{target} comes after what is mounted below it"
 
 

@@ -58,12 +58,15 @@ def is_protected(target: str) -> bool:
 
 
 def _protected_by(target: str) -> str | None:
-    path = PurePosixPath(target)
-    if path == PurePosixPath("/"):
-        return "/"
-    return next(
-        (place for place in PROTECTED if path.is_relative_to(place) or PurePosixPath(place).is_relative_to(path)), None
-    )
+    path = str(PurePosixPath(target))  # what an image leads to may be /. for its root
+    if path == "/":
+        return path
+    return next((place for place in PROTECTED if _is_below(path, place) or _is_below(place, path)), None)
+
+
+def _is_below(path: str, place: str) -> bool:
+    """Or the same; by component, and without pathlib, since a hostile request has thousands of volumes."""
+    return f"{path}/".startswith(f"{place}/")
 
 
 def host_path(text: str) -> HostPath | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 
 import pytest
@@ -178,3 +179,12 @@ def test_every_operation_is_described_in_words() -> None:
     assert "attach the cache cache1 at /mnt" in words
     assert "link /opt/udiImage to /opt/spank-container" in words
     assert "build the container and pin it at /run/spank-container/jobs/12/mnt.ns" in words
+
+
+def test_the_largest_request_is_planned_at_once() -> None:
+    """A hostile one is; processor time, since the machine may be busy."""
+    targets = ["b/" * (170 + number) + f"c{number}" for number in range(128)]
+    started = time.process_time()
+    made = plan(*(f"/a:/{target}" for target in targets))
+    assert len(mounts(made)) > 128
+    assert time.process_time() - started < 0.3
