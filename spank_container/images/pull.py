@@ -115,12 +115,12 @@ def _squash(ref: RegistryRef, layers: Sequence[Layer], path: Path, report: Progr
         flat = merge(layers, lambda number: report("reading", sum(sizes[: number + 1]), sum(sizes)))
     except UserError as error:
         raise UserError(f"cannot pull {ref}: {error.message}", error.hint) from error
-    done = 0
+    done, total = 0, flat.size
 
     def on_bytes(size: int) -> None:
         nonlocal done
         done += size
-        report("converting", done, flat.size)
+        report("converting", done, total)
 
     with squashing(path, flat) as sink:
         return write_tar(flat, layers, sink, on_bytes)
