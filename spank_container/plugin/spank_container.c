@@ -224,8 +224,6 @@ static int submit_options(spank_t sp)
     static char *first;
     int rc = 0;
 
-    if (options.host && options.n_volumes)
-        return refuse("--image=none runs on the host, where --volume means nothing; leave one of them out");
     if (options.given && !options.host && make_request(in_job, &request))
         return -1;
     options.submitted = true;
@@ -409,9 +407,8 @@ static int tell_failure(void)
 /* The state directory decides, and whoever asked for an image never runs on the host instead. */
 static int start_task(spank_t sp)
 {
-    bool normal =
-        step.id <= LAST_NORMAL_STEP; /* the batch script and salloc's shell stay on the host: they call srun */
-    char any[1];                     /* a variable counts, whatever its value */
+    bool normal = step.id <= LAST_NORMAL_STEP;
+    char any[1]; /* a variable counts, whatever its value */
 
     if (!step.job)
         return refuse("Slurm does not say which job and step this is" BROKEN_NODE);
@@ -421,7 +418,7 @@ static int start_task(spank_t sp)
         return open_container(), -1; /* it was refused in the daemon's log: say it in the job's output as well */
     if (has("failed"))
         return tell_failure();
-    if (!normal)
+    if (!normal) /* the batch script and salloc's shell stay on the host: they call srun */
         return 0;
     if (options.given && !step.has_request && step.id != 0) /* not the first step of a job that srun has made */
         return refuse("--image and --volume do not go with --jobid; set SLURM_JOB_ID=%u instead", step.job);
@@ -493,5 +490,7 @@ int slurm_spank_task_init_privileged(spank_t sp, UNUSED int ac, UNUSED char *arg
 
 int slurm_spank_exit(spank_t sp, UNUSED int ac, UNUSED char *argv[])
 {
-    return step.has_request && run_step(sp, "--end") ? -1 : 0;
+    if (step.has_request && run_step(sp, "--end"))
+        slurm_error("spank-container: step %u.%u is not undone; the Epilog tries again", step.job, step.id);
+    return 0; /* what is left behind is not the user's fault, and a failure here would fail the job */
 }

@@ -71,13 +71,12 @@ def test_none_asks_for_nothing(submission: Submission, command: Command, context
     assert not outcome.requests
 
 
-def test_none_with_a_volume_is_refused(submission: Submission, command: Command) -> None:
-    outcome = submission("sbatch", "image=none", "volume=/x:/y").play()
-    assert outcome.results("init_post_opt") == [-1]
-    assert outcome.errors == [
-        "spank-container: --image=none runs on the host, where --volume means nothing; leave one of them out"
-    ]
+def test_none_wins_over_volumes(submission: Submission, command: Command) -> None:
+    """`sbatch --image=none` runs a script on the host that has an image and volumes in its #SBATCH lines."""
+    outcome = submission("sbatch", "image=a", "volume=/x:/y", "image=none").play()
+    assert outcome.results("init_post_opt") == [0]
     assert not command.calls
+    assert not outcome.requests
 
 
 def test_the_command_gets_the_users_environment(submission: Submission, command: Command) -> None:
