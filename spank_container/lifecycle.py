@@ -6,25 +6,17 @@ becomes of it: a user's is written to `failed`, for the tasks to show, and the n
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spank_container.errors import BusyError, SiteError, SpankContainerError, UserError
-from spank_container.executor.apply import apply
+from spank_container.errors import BusyError, SpankContainerError, UserError
 from spank_container.executor.undo import undo
-from spank_container.facts import gather_facts
-from spank_container.images.store import Store
 from spank_container.log import log
-from spank_container.plan.build import Container, build_plan
-from spank_container.request import REQUEST_VARIABLE, job_from_environment, parse_request
-from spank_container.site_config import CONFIG_FILE, SiteConfig, compile_config, load_config, read_compiled, stamp
-from spank_container.state import Record, StateDirectory, write_whole
+from spank_container.request import REQUEST_VARIABLE, job_from_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from spank_container.state import ContainerDirectory
+    from spank_container.state import ContainerDirectory, StateDirectory
     from spank_container.values.job import Job
 
 
@@ -53,8 +45,11 @@ def _is_this_run(directory: ContainerDirectory, job: Job) -> bool:
 
 
 def _start(state: StateDirectory, directory: ContainerDirectory, job: Job, request: str) -> None:
+    from spank_container.executor.apply import apply  # noqa: PLC0415  # an Epilog need not pay for these two
+    from spank_container.planning import plan_container  # noqa: PLC0415
+
     try:
-        record = _plan(state, directory, job, request)
+        record = plan_container(state, directory, job, request)
         directory.create(record)
         apply(record.plan, state, directory, job.node)
         directory.commit()
@@ -65,15 +60,6 @@ def _start(state: StateDirectory, directory: ContainerDirectory, job: Job, reque
     except BaseException:
         undo(state, directory)
         raise
-
-
-def _plan(state: StateDirectory, directory: ContainerDirectory, job: Job, text: str) -> Record:
-    request = parse_request(text)
-    config = site_config(state)
-    image = Store(Path(config.images.store)).meta(request.image.digest)
-    container = Container(directory.name, str(directory.pin))
-    plan = build_plan(request, job, gather_facts(job), image, config, container)
-    return Record(job.restart_count, plan, text)
 
 
 def epilog(environment: Mapping[str, str], state: StateDirectory) -> None:
@@ -105,28 +91,3 @@ def sweep(state: StateDirectory, live: Iterable[int]) -> list[int]:
     if errors:
         raise errors[0]
     return sorted(swept)
-
-
-def site_config(state: StateDirectory, path: Path = CONFIG_FILE) -> SiteConfig:
-    """The configuration as hooks read it: compiled once after each change of the file.
-
-    A broken edit keeps the last good form and says so in the log; with no good form it is a SiteError.
-    """
-    compiled = state.path / "config.json"
-    last_good: SiteConfig | None = None
-    now = stamp(path.stat() if path.exists() else None)
-    try:
-        last_good, then = read_compiled(compiled.read_text())
-        if then == now:
-            return last_good
-    except (FileNotFoundError, ValueError, KeyError, TypeError, json.JSONDecodeError):
-        pass  # never compiled, or by another version
-    try:
-        config = load_config(path)
-    except SiteError as error:
-        if last_good is None:
-            raise
-        log(f"the configuration is broken, its last good form stays in use: {error.report()}")
-        return last_good
-    write_whole(compiled, compile_config(config, now))
-    return config

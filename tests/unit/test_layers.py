@@ -29,6 +29,7 @@ ROOMS = [
     "slurm",
     "render",
     "submit",
+    "planning",
     "lifecycle",
     "install",
     "doctor",

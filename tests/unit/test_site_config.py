@@ -13,7 +13,7 @@ import pytest
 import spank_container
 from spank_container import log
 from spank_container.errors import SiteError
-from spank_container.lifecycle import site_config
+from spank_container.planning import site_config
 from spank_container.site_config import (
     ContainerConfig,
     ImagesConfig,

@@ -1,0 +1,58 @@
+"""Request -> facts -> plan, by this node's configuration: what a Prolog does before it acts.
+
+A module of its own because only a Prolog imports it: an Epilog undoes what the record says, and would pay for nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spank_container.errors import SiteError
+from spank_container.facts import gather_facts
+from spank_container.images.store import Store
+from spank_container.log import log
+from spank_container.plan.build import Container, build_plan
+from spank_container.request import parse_request
+from spank_container.site_config import CONFIG_FILE, SiteConfig, compile_config, load_config, read_compiled, stamp
+from spank_container.state import Record, write_whole
+
+if TYPE_CHECKING:
+    from spank_container.state import ContainerDirectory, StateDirectory
+    from spank_container.values.job import Job
+
+
+def plan_container(state: StateDirectory, directory: ContainerDirectory, job: Job, text: str) -> Record:
+    """The plan for what `text`, a job's or a step's request, asks for. Raises UserError for what cannot be given."""
+    request = parse_request(text)
+    config = site_config(state)
+    image = Store(Path(config.images.store)).meta(request.image.digest)
+    container = Container(directory.name, str(directory.pin))
+    plan = build_plan(request, job, gather_facts(job), image, config, container)
+    return Record(job.restart_count, plan, text)
+
+
+def site_config(state: StateDirectory, path: Path = CONFIG_FILE) -> SiteConfig:
+    """The configuration as hooks read it: compiled once after each change of the file.
+
+    A broken edit keeps the last good form and says so in the log; with no good form it is a SiteError.
+    """
+    compiled = state.path / "config.json"
+    last_good: SiteConfig | None = None
+    now = stamp(path.stat() if path.exists() else None)
+    try:
+        last_good, then = read_compiled(compiled.read_text())
+        if then == now:
+            return last_good
+    except (FileNotFoundError, ValueError, KeyError, TypeError, json.JSONDecodeError):
+        pass  # never compiled, or by another version
+    try:
+        config = load_config(path)
+    except SiteError as error:
+        if last_good is None:
+            raise
+        log(f"the configuration is broken, its last good form stays in use: {error.report()}")
+        return last_good
+    write_whole(compiled, compile_config(config, now))
+    return config
