@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-import traceback
 from typing import TYPE_CHECKING, NoReturn
 
 from spank_container.errors import SpankContainerError
@@ -58,6 +57,8 @@ def _reported(act: Callable[[], int | None], also: Callable[[str], None] | None 
     except KeyboardInterrupt:
         return 130
     except Exception:  # noqa: BLE001  # the boundary
+        import traceback  # noqa: PLC0415  # what no hook needs that goes well
+
         text, status = f"this is a defect, please report it\n{traceback.format_exc()}", _DEFECT
     print(f"spank-container: {text}", file=sys.stderr)
     if also:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tomllib
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -84,6 +83,8 @@ def load_config(path: Path = CONFIG_FILE) -> SiteConfig:
 
     Raises SiteError that lists every mistake with its key path.
     """
+    import tomllib  # noqa: PLC0415  # for hooks there is the compiled form
+
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -11,7 +11,6 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,8 +91,13 @@ class ContainerDirectory:
 
     def remove(self) -> None:
         """The directory and all in it; everything mounted there must be gone."""
+        for folder, folders, files in os.walk(self.path, topdown=False):
+            for name in files:
+                os.unlink(os.path.join(folder, name))
+            for name in folders:
+                os.rmdir(os.path.join(folder, name))
         with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self.path)
+            self.path.rmdir()
 
 
 class Journal:

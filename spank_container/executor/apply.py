@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from spank_container.executor.container_root import build_root, open_sources
 from spank_container.executor.image_mounts import image_mount, lease_image
-from spank_container.executor.scratch import make_scratch
 from spank_container.kernel import namespace
 from spank_container.plan.ops import HostOp, MakeScratch, MountImage, MountPlan, PinNamespace
 from spank_container.state import ContainerDirectory, Journal, StateDirectory
@@ -49,6 +48,8 @@ def _apply_host_op(op: HostOp, index: int, plan: MountPlan, site: _Site) -> None
         case MountImage():
             lease_image(site.state, op)
         case MakeScratch():
+            from spank_container.executor.scratch import make_scratch  # noqa: PLC0415  # most jobs want no cache
+
             file_name = f"spank-container-{site.directory.name}-{site.node}-{op.name}.{op.filesystem}"
             journal = Journal(site.directory)
             site.caches[op.name] = make_scratch(op, file_name, lambda path: journal.begin(index, path))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import struct
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -73,7 +72,7 @@ def umount2(path: str, flags: int = 0) -> None:
 
 
 def pivot_root(new_root: str, put_old: str) -> None:
-    _call(_SYS_pivot_root[platform.machine()], os.fsencode(new_root), os.fsencode(put_old))
+    _call(_SYS_pivot_root[os.uname().machine], os.fsencode(new_root), os.fsencode(put_old))
 
 
 def open_tree(directory: int, path: str, flags: int) -> int:
