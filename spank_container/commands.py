@@ -124,4 +124,4 @@ def _sweep(arguments: argparse.Namespace) -> None:
     from spank_container.slurm import live_jobs, node_name  # noqa: PLC0415
 
     del arguments
-    print(json.dumps(lifecycle.sweep(StateDirectory(), live_jobs(node_name()))))
+    print(json.dumps(lifecycle.sweep(StateDirectory(), lambda: live_jobs(node_name()))))

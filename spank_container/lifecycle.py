@@ -14,7 +14,7 @@ from spank_container.log import log
 from spank_container.request import REQUEST_VARIABLE, job_from_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from spank_container.state import ContainerDirectory, StateDirectory
     from spank_container.values.job import Job
@@ -75,14 +75,16 @@ def _undo_job(state: StateDirectory, number: int, step: int | None = None) -> No
         undo(state, state.job(number, step))
 
 
-def sweep(state: StateDirectory, live: Iterable[int]) -> list[int]:
+def sweep(state: StateDirectory, live_jobs: Callable[[], Iterable[int]]) -> list[int]:
     """Undo what jobs left that do not live any more: a node that crashed, an Epilog that never ran.
 
-    Returns their ids. Tries them all before it raises the first error.
+    Slurm is asked after the node: the other way round, a job that starts in between would be taken for dead. Returns
+    the ids of the dead. Tries them all before it raises the first error.
     """
     swept: list[int] = []
     errors: list[SpankContainerError] = []
-    for number in set(state.jobs()) - set(live):
+    here = state.jobs()
+    for number in set(here) - set(live_jobs()):
         try:
             _undo_job(state, number)
             swept.append(number)

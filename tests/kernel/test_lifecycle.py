@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from kernel.miniature import ALICE, BOB, Node, in_container, isolated
 
+from spank_container import lifecycle
 from spank_container.kernel import mounts
 from spank_container.site_config import ScratchConfig, SiteConfig
 
@@ -281,3 +282,24 @@ def test_the_sites_place_is_used_in_place_of_the_users(node: Node) -> None:
 def test_no_program_is_left_running(node: Node) -> None:
     node.prolog(node.environment())
     assert subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, check=False).stdout.count(b"\n") <= 1
+
+
+@isolated
+def test_sweep_takes_the_dead_and_leaves_the_living(node: Node) -> None:
+    dead, living = node.environment(7), node.environment(8)
+    node.prolog(dead)
+    directory = node.prolog(living)
+    assert lifecycle.sweep(node.state, lambda: [8]) == [7]
+    assert in_container(directory, "cat /etc/name") == "one"
+    assert lifecycle.sweep(node.state, list) == [8]
+    node.wait_until_clean()
+
+
+@isolated
+def test_sweep_leaves_a_job_that_starts_while_slurm_is_asked(node: Node) -> None:
+    def live_jobs() -> list[int]:
+        node.prolog(node.environment(9))
+        return []  # what Slurm said before job 9 was there
+
+    assert lifecycle.sweep(node.state, live_jobs) == []
+    assert node.state.job(9).is_ready()
