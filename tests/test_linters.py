@@ -69,12 +69,7 @@ STRICT = ("--strict", "--explicit-package-bases", "--namespace-packages")  # no 
 
 def test_mypy() -> None:
     folders = [folder for folder in ("spank_container", "sandbox", "bench", "tests") if (ROOT / folder).is_dir()]
-    check("mypy", *STRICT, *folders, "--exclude", "^tests/plugin/", MYPYPATH="tests")
-
-
-def test_mypy_of_the_plugins_tests() -> None:
-    """They import their own modules by bare names, of which mypy takes one a run: conftest."""
-    check("mypy", *STRICT, "tests/plugin", MYPYPATH="tests/plugin:tests")
+    check("mypy", *STRICT, *folders, MYPYPATH="tests")
 
 
 def test_shellcheck() -> None:
