@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _IMAGE = "docker:debian:trixie"
 _NODE = "n1"
-_STEP_ROUNDS = 60
+_STEP_ROUNDS = 100
 _HOOK_ROUNDS = 30
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.samples import Pairs, median
+from bench.samples import Pairs, median, percentile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,6 +86,12 @@ def compared(what: str, floor_name: str, pairs: Pairs, promise: Promise | None =
     )
 
 
+def at_percentile(part: int, what: str, floor_name: str, pairs: Pairs) -> Row:
+    """A row of percentiles, without a promise."""
+    thing, floor = percentile(pairs.thing, part), percentile(pairs.floor, part)
+    return Row(what, thing, len(pairs.thing), floor_name, floor, thing / floor)
+
+
 def all_hold(rows: Iterable[Row]) -> bool:
     """Whether no promise is broken."""
     return all(row.holds is not False for row in rows)
@@ -94,5 +100,5 @@ def all_hold(rows: Iterable[Row]) -> bool:
 def seconds(value: float) -> str:
     """Three digits and the unit that suits: 48.2 us, 1.03 s."""
     size = abs(value)
-    scale, unit = (1e6, "us") if size < 1e-3 else (1e3, "ms") if size < 1 else (1, "s")
+    scale, unit = (1e6, "us") if size < 0.9995e-3 else (1e3, "ms") if size < 0.9995 else (1, "s")
     return f"{value * scale:.3g} {unit}"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bench.rows import Row
 
 _COLUMNS = ("median of", "measured", "floor", "", "ratio", "95 %", "promise", "holds")
+_WIDE = 200  # a pipe gets whole lines
 
 
 def show_json(name: str, rows: Sequence[Row]) -> None:
@@ -24,20 +25,20 @@ def show_json(name: str, rows: Sequence[Row]) -> None:
 
 
 def show_table(name: str, rows: Sequence[Row]) -> None:
-    table = Table(title=f"bench {name}", box=SIMPLE_HEAD)
+    table = Table(title=f"bench {name}", title_justify="left", box=SIMPLE_HEAD)
     for index, column in enumerate(_COLUMNS):
         table.add_column(column, justify="right" if index in {1, 3, 4} else "left")
     for row in rows:
-        table.add_row(*_cells(row))
-    # A pipe gets whole lines, as wide as they are.
-    console = Console(highlight=False)
-    console.print(table, soft_wrap=not console.is_terminal)
+        table.add_row(*cells(row))
+    terminal = Console(highlight=False)
+    (terminal if terminal.is_terminal else Console(highlight=False, width=_WIDE)).print(table)
 
 
-def _cells(row: Row) -> list[str]:
+def cells(row: Row) -> list[str]:
+    """The texts of one line, as many as there are columns."""
+    floor = seconds(row.floor) if row.floor is not None else ""
     ratio = f"{row.ratio:.2f}" if row.ratio is not None else ""
     spread = f"{row.spread[0]:.2f}-{row.spread[1]:.2f}" if row.spread else ""
-    floor = seconds(row.floor) if row.floor is not None else ""
     holds = {None: "", True: "[green]yes[/]", False: "[bold red]NO[/]"}[row.holds]
     what = f"{row.samples} x {row.what}"
     return [what, seconds(row.measured), row.floor_name, floor, ratio, spread, str(row.promise or ""), holds]

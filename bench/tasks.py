@@ -1,4 +1,4 @@
-"""How long a task's entry takes: as the plugin writes it down, against setns(2) and execve(2) alone.
+"""How long a task's entry takes: as the plugin writes it down, against what the kernel alone needs for it.
 
 Tasks start 16 at a time, as a step starts them; between the steps the floor enters the same container as often.
 """
@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.allocation import allocated
-from bench.rows import AtMostSeconds, AtMostTimes, Row, compared
-from bench.samples import Pairs, differences, percentile, sums
+from bench.rows import AtMostSeconds, AtMostTimes, Row, at_percentile, compared
+from bench.samples import Pairs, sums
 from sandbox.command import SandboxError, run
 
 if TYPE_CHECKING:
     from sandbox.cluster import Cluster
     from sandbox.node import Node
 
+    Series = tuple[float, ...]
+
 _FLOOR = Path(__file__).with_name("floor.c")
+_INSTALLED = "/root/floor"
 _TIMING = "/var/log/spank-container.timing"
 _TASKS = 16
 _STEPS = 13
@@ -28,23 +31,25 @@ _PROGRAM = "/bin/true"
 def entry_rows(cluster: Cluster, node: str, image: str) -> list[Row]:
     """Median and 90th percentile in the plugin, and with the program's start."""
     member = cluster.members[node]
-    with tempfile.TemporaryDirectory() as folder:
-        program = _compiled(Path(folder))
-        (member.root / "root/floor").write_bytes(program.read_bytes())
-        (member.root / "root/floor").chmod(0o755)
-    floor: list[tuple[float, float]] = []
+    _install_floor(member)
+    floor: list[tuple[float, ...]] = []
     with allocated(cluster, f"--nodelist={node}", f"--image={image}") as job:
         for _ in range(_STEPS):
             _start_tasks(cluster, job)
             floor += _enter(member, job)
         plugin = _plugin_times(member, job)
-    return _rows(plugin, *zip(*floor, strict=True))
+    setns, confine, execve = zip(*floor, strict=True)
+    return _rows(plugin, setns, confine, execve)
 
 
-def _compiled(folder: Path) -> Path:
+def _install_floor(member: Node) -> None:
     """Static: the node's libc may be another release's."""
-    run(["gcc", "-std=gnu17", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o", folder / "floor", _FLOOR])
-    return folder / "floor"
+    with tempfile.TemporaryDirectory() as folder:
+        compiled = Path(folder) / "floor"
+        run(["gcc", "-std=gnu17", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o", compiled, _FLOOR])
+        target = member.root / _INSTALLED.lstrip("/")
+        target.write_bytes(compiled.read_bytes())
+        target.chmod(0o755)
 
 
 def _start_tasks(cluster: Cluster, job: str) -> None:
@@ -53,10 +58,10 @@ def _start_tasks(cluster: Cluster, job: str) -> None:
         raise SandboxError(f"srun: {done.stderr.strip()}")
 
 
-def _enter(member: Node, job: str) -> list[tuple[float, float]]:
-    """(entered, executed) in seconds, for as many processes as a step has tasks."""
-    said = member.sh(f"/root/floor /run/spank-container/jobs/{job}/mnt.ns {_TASKS} {_PROGRAM}")
-    return [(float(entered) / 1e6, float(executed) / 1e6) for entered, executed in map(str.split, said.splitlines())]
+def _enter(member: Node, job: str) -> list[tuple[float, ...]]:
+    """(setns, confine, execve) in seconds, for as many processes as a step has tasks."""
+    said = member.sh(f"{_INSTALLED} /run/spank-container/jobs/{job}/mnt.ns {_TASKS} {_PROGRAM}")
+    return [tuple(float(word) / 1e6 for word in line.split()) for line in said.splitlines()]
 
 
 def _plugin_times(member: Node, job: str) -> tuple[float, ...]:
@@ -68,19 +73,11 @@ def _plugin_times(member: Node, job: str) -> tuple[float, ...]:
     return times
 
 
-def _rows(plugin: tuple[float, ...], entered: tuple[float, ...], executed: tuple[float, ...]) -> list[Row]:
-    execution = differences(executed, entered)
-    whole = Pairs(sums(plugin, execution), executed)
-    p90 = Row(
-        "the same, 90th percentile",
-        percentile(plugin, 90),
-        len(plugin),
-        "the same",
-        percentile(entered, 90),
-        percentile(plugin, 90) / percentile(entered, 90),
-    )
+def _rows(plugin: Series, setns: Series, confine: Series, execve: Series) -> list[Row]:
+    confined = Pairs(plugin, sums(setns, confine))
+    started = Pairs(sums(plugin, execve), sums(setns, execve))
     return [
-        compared("a task's entry, in the plugin", "setns", Pairs(plugin, entered), AtMostSeconds(60e-6)),
-        p90,
-        compared("a task's entry and execve", "setns and execve", whole, AtMostTimes(2)),
+        compared("a task's entry, in the plugin", "setns, bounding set", confined, AtMostSeconds(60e-6)),
+        at_percentile(90, "the same, 90th percentile", "the same", confined),
+        compared("a task's entry and execve", "setns, execve", started, AtMostTimes(2)),
     ]
