@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,10 +52,21 @@ def _add_submit(verbs: _Verbs) -> None:
 
 
 def _submit(arguments: argparse.Namespace) -> None:
+    from spank_container.request import step_surroundings  # noqa: PLC0415
     from spank_container.submit import submit  # noqa: PLC0415  # each verb imports what it needs, when it runs
 
     inherited = os.environ.get("SLURM_SPANK_CONTAINER_REQUEST") if arguments.step else None
-    print(submit(arguments.image, arguments.volume, load_config(), inherited).to_json())
+    request = submit(arguments.image, arguments.volume, load_config(), inherited)
+    if arguments.step:
+        request = replace(request, surroundings=step_surroundings(os.environ, _here()))
+    print(request.to_json())
+
+
+def _here() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # it was removed under us, and then cannot be shown either
+        return ""
 
 
 def _add_images(verbs: _Verbs) -> None:

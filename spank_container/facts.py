@@ -65,7 +65,6 @@ def _group_name(number: int) -> str:
 
 
 def _hosts(job: Job) -> list[tuple[str, int]]:
-    # A step's environment, which the plugin makes, names no nodes.
     names = _expand(job.nodes) or [job.node or os.uname().nodename]
     cpus = [*islice(_cpus_per_node(job.cpus_per_node), len(names))]
     cpus += [1] * (len(names) - len(cpus))

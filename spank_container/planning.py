@@ -14,7 +14,7 @@ from spank_container.facts import gather_facts
 from spank_container.images.store import Store
 from spank_container.log import log
 from spank_container.plan.build import Container, build_plan
-from spank_container.request import parse_request
+from spank_container.request import parse_request, surrounded
 from spank_container.site_config import CONFIG_FILE, SiteConfig, compile_config, load_config, read_compiled, stamp
 from spank_container.state import Record, write_whole
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 def plan_container(state: StateDirectory, directory: ContainerDirectory, job: Job, text: str) -> Record:
     """The plan for what `text`, a job's or a step's request, asks for. Raises UserError for what cannot be given."""
     request = parse_request(text)
+    job = surrounded(job, request)
     config = site_config(state)
     image = Store(Path(config.images.store)).meta(request.image.digest)
     container = Container(directory.name, str(directory.pin))

@@ -7,12 +7,12 @@ scratch by the same parsers that read the options. pydantic is not used, since e
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from typing import TYPE_CHECKING
 
 from spank_container.errors import NodeError, UserError
 from spank_container.values.image_ref import PinnedImage, parse_digest, parse_image_ref
-from spank_container.values.job import Job
+from spank_container.values.job import Job, StepSurroundings
 from spank_container.values.volume import VolumeSpec, host_path, parse_volumes
 
 if TYPE_CHECKING:
@@ -26,19 +26,25 @@ _MOST_VOLUMES = 128
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """What the user asked for, with the image resolved; no two volumes have the same target."""
+    """What the user asked for, with the image resolved; no two volumes have the same target.
+
+    A step's own request carries its `surroundings`, which decide nothing but /var/hostsfile and the folder shown.
+    """
 
     image: PinnedImage
     volumes: tuple[VolumeSpec, ...] = ()
+    surroundings: StepSurroundings | None = None
 
     def to_json(self) -> str:
         """Canonical: the same request is always the same text, one line. Raises UserError where Slurm has no room."""
-        document = {
+        document: dict[str, object] = {
             "digest": self.image.digest,
             "image": str(self.image.reference),
             "version": _VERSION,
             "volumes": [str(volume) for volume in self.volumes],
         }
+        if self.surroundings:
+            document["surroundings"] = asdict(self.surroundings)
         text = json.dumps(document, sort_keys=True, separators=(",", ":"))
         if len(text) > _LONGEST:
             raise _too_long()
@@ -67,11 +73,36 @@ def parse_request(text: str) -> JobRequest:
         raise _too_long()
     try:
         document = json.loads(text)
+        surroundings = _surroundings(document)
         image, digest, volumes = _members(document)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _not_ours() from error
     reference = parse_image_ref(image)
-    return JobRequest(PinnedImage(reference, parse_digest(digest)), parse_volume_options(volumes))
+    return JobRequest(PinnedImage(reference, parse_digest(digest)), parse_volume_options(volumes), surroundings)
+
+
+def _surroundings(document: dict[str, dict[str, str]]) -> StepSurroundings | None:
+    """Takes the member out of the document; TypeError for anything but three texts."""
+    if "surroundings" not in document:
+        return None
+    found = StepSurroundings(**document.pop("surroundings"))
+    if not all(isinstance(text, str) for text in astuple(found)):
+        raise TypeError
+    return found
+
+
+def surrounded(job: Job, request: JobRequest) -> Job:
+    """The job with what its step's request adds; only a step's may, since a Prolog knows better."""
+    if job.step is None or request.surroundings is None:
+        return job
+    more = request.surroundings
+    return replace(job, nodes=more.nodes, cpus_per_node=more.cpus_per_node, workdir=host_path(more.workdir))
+
+
+def step_surroundings(environment: Mapping[str, str], workdir: str) -> StepSurroundings:
+    """Of an srun within a job: the job's nodes by Slurm's variables, and where srun was started."""
+    nodes, cpus = (environment.get(name, "") for name in ("SLURM_JOB_NODELIST", "SLURM_JOB_CPUS_PER_NODE"))
+    return StepSurroundings(nodes, cpus, workdir)
 
 
 def _members(document: object) -> tuple[str, str, list[str]]:

@@ -23,3 +23,12 @@ class Job:
     cpus_per_node: str = ""
     restart_count: int = 0
     step: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepSurroundings:
+    """What Slurm tells a Prolog but not a step's plugin: srun's own words for the like members of `Job`."""
+
+    nodes: str
+    cpus_per_node: str
+    workdir: str

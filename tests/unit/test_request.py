@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from builders import DIGEST, OTHER_DIGEST, request
+from builders import DIGEST, OTHER_DIGEST, job, request
 
 from spank_container.errors import NodeError, UserError
-from spank_container.request import JobRequest, job_from_environment, parse_request, parse_volume_options
-from spank_container.values.job import Job
+from spank_container.request import (
+    JobRequest,
+    job_from_environment,
+    parse_request,
+    parse_volume_options,
+    step_surroundings,
+    surrounded,
+)
+from spank_container.values.job import Job, StepSurroundings
 from spank_container.values.volume import HostPath
 
 FORGED = "SPANK_CONTAINER_REQUEST does not hold a container request\nhint: do not set it by hand; submit with --image and --volume"
@@ -142,6 +150,37 @@ def test_a_request_that_the_job_could_not_carry_is_not_written() -> None:
 )
 def test_members_are_parsed_from_scratch(forged: str, report: str) -> None:
     assert refusal(forged) == report
+
+
+SURROUNDINGS = StepSurroundings("n[1-2]", "4(x2)", "/work")
+
+
+def test_a_steps_request_carries_its_surroundings() -> None:
+    asked = replace(request("/a:/b"), surroundings=SURROUNDINGS)
+    assert parse_request(asked.to_json()) == asked
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [None, [], "n1", {}, {"nodes": "n1"}, {"nodes": 1, "cpus_per_node": "", "workdir": ""}],
+)
+def test_surroundings_are_three_texts(forged: object) -> None:
+    assert refusal(text(surroundings=forged)) == FORGED
+
+
+def test_only_a_step_takes_surroundings_from_its_request() -> None:
+    asked = replace(request(), surroundings=SURROUNDINGS)
+    of_job = job()
+    assert surrounded(of_job, asked) == of_job
+    assert surrounded(replace(of_job, step=3), request()) == replace(of_job, step=3)
+    of_step = surrounded(replace(of_job, step=3, nodes="", workdir=None), asked)
+    assert (of_step.nodes, of_step.cpus_per_node, of_step.workdir) == ("n[1-2]", "4(x2)", "/work")
+
+
+def test_surroundings_are_srun_s_own() -> None:
+    environment = {"SLURM_JOB_NODELIST": "n[1-2]", "SLURM_JOB_CPUS_PER_NODE": "4(x2)", "SLURM_NODELIST": "x"}
+    assert step_surroundings(environment, "/work") == SURROUNDINGS
+    assert step_surroundings({}, "") == StepSurroundings("", "", "")
 
 
 def test_volumes_of_all_options_accumulate() -> None:
