@@ -31,7 +31,7 @@ while job=$(scontrol --oneliner show job "$id"); do
 done
 echo "$job"
 output=$(sed -n 's/.* StdOut=\\([^ ]*\\).*/\\1/p' <<< "$job")
-cat "$output"
+[ ! -e "$output" ] || cat "$output" # there is none of a job that was cancelled before it began
 """
 
 
