@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PRELUDE = """#!/bin/bash
 pause() {
-    echo "paused: $1"
+    echo "== paused at $1"
     until [ -e "$HOME/go-$SLURM_JOB_ID-$1" ]; do sleep 0.05; done
 }
 """
@@ -37,7 +37,7 @@ class BackgroundJob:
     def reach(self, name: str, seconds: float = 30) -> None:
         """Return when the script says `pause NAME`."""
         deadline = time.monotonic() + seconds
-        while f"paused: {name}\n" not in (output := self.output):
+        while f"== paused at {name}\n" not in (output := self.output):
             assert time.monotonic() < deadline, f"job {self.id} does not reach {name}: {output}"
             time.sleep(0.05)
 

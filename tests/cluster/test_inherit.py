@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,8 +23,7 @@ VOLUMES = {name: f"--volume=/shared/alice:/{name}" for name in ("one", "two", "t
 
 def steps(printed: str) -> dict[str, list[str]]:
     """By step: the image's name, then the volumes."""
-    without_notes = re.sub(r"^(srun|salloc): (?!error).*\n", "", printed, flags=re.MULTILINE)
-    return {name: text.split() for name, text in sections(without_notes).items()}
+    return {name: text.split() for name, text in sections(printed).items()}
 
 
 @pytest.fixture(scope="module")
@@ -133,4 +131,4 @@ def test_a_jobs_own_submission_inherits_nothing(site: Cluster) -> None:
     sbatch --wait --output=inner.out --wrap 'srun sh -c ". /etc/os-release; echo \\$ID"' > /dev/null && cat inner.out
     """
     job = site.sbatch(script, "--partition=shared", "--image=docker:busybox")
-    assert job.output == "debian\n"
+    assert job.output.endswith("debian\n")

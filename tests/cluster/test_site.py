@@ -1,95 +1,149 @@
-"""What `spank-container install` put into the cluster's nodes, asked for on every release of Slurm."""
+"""What an administrator sees: the check, the installation and its undoing; and jobs that ask for no container."""
 
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING
 
 import pytest
+from cluster.aftermath import assert_idle, assert_nothing_left
+from cluster.background import running
+from cluster.output import sections, without_slurm
+
+from sandbox import leftovers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sandbox.cluster import Cluster
+    from sandbox.command import Completed
 
 PROGRAM = "/opt/spank-container/bin/spank-container"
-PYTHON = "/opt/spank-container/venv/bin/python3"
-LIVE = "from spank_container.slurm import live_jobs, node_name; print(sorted(live_jobs(node_name())))"
+INSTALLED = "/opt/spank-container/venv/bin/spank-container"  # what pip has put there, and uninstall leaves there
+TREE = (
+    "find /opt/spank-container /etc/slurm /etc/spank-container -not -path '*/venv/*' -printf '%p %m %T@ %i\\n' | sort"
+)
 
 
-@pytest.mark.parametrize(("user", "node"), [("root", "n1"), ("alice", "n1"), ("alice", "login")])
-def test_the_doctor_finds_nothing_that_fails(cluster: Cluster, user: str, node: str) -> None:
-    done = cluster.run([PROGRAM, "check", "--json"], user=user, node=node)
-    findings = {one["what"]: one for one in json.loads(done.stdout)}
-    assert [one for one in findings.values() if one["level"] == "failure"] == []
+# The doctor.
+
+
+@pytest.mark.parametrize("node", ["login", "n1"])
+def test_an_installed_node_passes_the_check(site: Cluster, node: str) -> None:
+    done = site.run([PROGRAM, "check", "--json"], user="root", node=node)
+    findings = json.loads(done.stdout)
+    assert [finding for finding in findings if finding["level"] != "ok"] == []
+    assert len(findings) > 15
     assert done.returncode == 0
-    assert findings["plugin"]["why"] == f"for Slurm {cluster.release.slurm}"
-    assert findings["PrologFlags"]["level"] == "ok"
 
 
-def test_the_doctor_sees_a_hook_that_cannot_run(cluster: Cluster) -> None:
-    hook = "/etc/slurm/prolog.d/50-spank-container"
-    done = cluster.run(f"chmod a-x {hook}; {PROGRAM} check; echo status $?; chmod a+x {hook}", user="root", node="n1")
-    assert "failure Prolog: the script: it cannot be executed, and Slurm drains the node" in done.stdout
-    assert done.stdout.endswith("status 78\n")
+# The installation, on a root of n2's own.
 
 
-def test_installing_again_would_change_nothing(cluster: Cluster) -> None:
-    """But for what the sandbox has changed: it adds timing= to the plugin's line and has a config.toml of its own."""
-    done = cluster.run([PROGRAM, "install", "--dry-run"], user="root", node="n1")
-    steps = re.findall(r"^(same|create|update|keep) +(\S+)", done.stdout, re.MULTILINE)
-    assert len(steps) == 12
-    assert [step for step in steps if step[0] != "same"] == [
-        ("keep", "/etc/spank-container/config.toml"),
-        ("update", "/etc/slurm/plugstack.conf.d/spank-container.conf"),
-    ]
-    assert re.search(r"^-required .* timing=", done.stdout, re.MULTILINE)
+@pytest.fixture
+def own_root(site: Cluster) -> Iterator[Cluster]:
+    """What is written on n2 stays there; afterwards Slurm's files are as they were, and the rest is installed."""
+    node = site.members["n2"]
+    node.sh("cp -a /etc/slurm /etc/slurm.before")
+    yield site
+    install(site)
+    node.sh("rm -r /etc/slurm && mv /etc/slurm.before /etc/slurm")
+    assert_idle(site)
 
 
-def test_uninstalling_is_refused_while_slurm_conf_needs_the_snippet(cluster: Cluster) -> None:
-    done = cluster.run([PROGRAM, "install", "--uninstall"], user="root", node="n1")
-    assert done.returncode == 78
-    assert "includes spank-container.slurm.conf, and Slurm would not start without it" in done.stderr
+def install(cluster: Cluster, *options: str) -> Completed:
+    done = cluster.run([INSTALLED, "install", *options], user="root", node="n2")
+    assert done.returncode == 0, done.stderr
+    return done
 
 
-def test_slurm_says_which_jobs_live_on_which_node(cluster: Cluster) -> None:
-    """An array's tasks have ids of their own."""
-    submitted = cluster.run(
-        ["sbatch", "--parsable", "--array=1-2", "-w", "n1", "--partition=shared", "--wrap", "sleep 60"]
-    )
-    array = submitted.stdout.strip()
-    try:
-        cluster.run(f"until [ $(squeue -h -j {array} -t running | wc -l) = 2 ]; do sleep 0.1; done")
-        here, there = (json.loads(cluster.run([PYTHON, "-c", LIVE], node=node).stdout) for node in ("n1", "n2"))
-    finally:
-        cluster.run(["scancel", array])
-    assert int(array) in here
-    assert len(here) == 2
-    assert there == []
-    cluster.run(f"while squeue -h -j {array} | grep -q .; do sleep 0.1; done")
-    assert json.loads(cluster.run([PYTHON, "-c", LIVE], node="n1").stdout) == []
+def test_a_second_installation_changes_nothing(own_root: Cluster) -> None:
+    install(own_root)
+    before = own_root.members["n2"].sh(TREE)
+    assert install(own_root).stdout.endswith("nothing to change\n")
+    assert own_root.members["n2"].sh(TREE) == before
 
 
-def test_a_node_that_slurm_does_not_know_has_no_dead_jobs(cluster: Cluster) -> None:
-    done = cluster.run(f"SLURMD_NODENAME=n99 {PROGRAM} sweep", user="root", node="n1")
-    assert done.returncode == 75
-    assert "asking Slurm for the jobs of n99" in done.stderr
+def test_uninstalling_takes_back_what_was_installed(own_root: Cluster) -> None:
+    node = own_root.members["n2"]
+    refused = own_root.run([INSTALLED, "install", "--uninstall"], user="root", node="n2")
+    assert "slurm.conf includes spank-container.slurm.conf" in refused.stderr
+    node.sh("sed -i /spank-container/d /etc/slurm/slurm.conf")
+    installed = node.sh(TREE)
+
+    assert "remove " in install(own_root, "--uninstall", "--dry-run").stdout
+    assert node.sh(TREE) == installed
+    install(own_root, "--uninstall")
+    assert "50-spank-container" not in node.sh(TREE)
+    assert "spank_container.so" not in node.sh(TREE)
+
+    assert "create " in install(own_root, "--dry-run").stdout
+    assert "spank_container.so" not in node.sh(TREE)
+    install(own_root)
+    assert "spank_container.so" in node.sh(TREE)
 
 
-def test_shifter_in_a_batch_script_gets_its_node_and_all_its_cpus(cluster: Cluster) -> None:
-    script = """#!/bin/bash
-module load shifter
-srun --overlap -n4 sleep 2 &
-echo "script $SLURMD_NODENAME $SLURM_CPUS_ON_NODE"
-shifter sh -c 'echo "task $SLURMD_NODENAME $SLURM_CPUS_ON_NODE $SLURM_NTASKS"; cat; exit 5' <<< "from stdin"
-echo "status $?"
-wait
+def test_a_node_that_was_installed_anew_runs_containers(own_root: Cluster) -> None:
+    node = own_root.members["n2"]
+    node.sh(f"sed -i /spank-container/d /etc/slurm/slurm.conf; {INSTALLED} install --uninstall; {INSTALLED} install")
+    done = own_root.run(["srun", "--nodelist=n2", "--image=docker:busybox", "cat", "/etc/os-release"])
+    assert done.stdout == 'PRETTY_NAME="BusyBox of the sandbox"\n', done.stderr
+
+
+def test_an_argument_that_the_plugin_does_not_know(site: Cluster) -> None:
+    """With a slurm.conf of alice's own: a plugstack.conf with a slip of the pen must not be half obeyed."""
+    script = """
+    mkdir -p slip && cp /etc/slurm/*.conf slip
+    echo "required $(echo /opt/spank-container/lib/slurm-*/spank_container.so) comand=/x" > slip/plugstack.conf
+    SLURM_CONF=$HOME/slip/slurm.conf sbatch --wrap hostname
+    """
+    done = site.run(script)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "spank-container: plugstack.conf has comand=/x; use command=/PATH" in done.stderr, without_slurm(done.stderr)
+
+
+# Jobs without a container.
+
+LOOK = """
+echo "== namespace"; srun readlink /proc/self/ns/mnt
+echo "== status"; srun cat /proc/self/status
+echo "== environment"; srun env
+pause end
 """
-    job = cluster.sbatch(script, "-N2", "-n4", "-c2", user="alice")
-    lines = [line for line in job.output.splitlines() if not line.startswith("srun: ")]
-    _, node, cpus = lines[0].split()
-    assert lines == [f"script {node} {cpus}", f"task {node} {cpus} 1", "from stdin", "status 5"]
 
 
-def test_shifter_on_a_terminal_is_on_a_terminal(cluster: Cluster) -> None:
-    command = "salloc -n1 /opt/spank-container/bin/shifter tty"
-    assert "/dev/pts/" in cluster.run(["script", "-qec", command, "/dev/null"], user="alice").stdout
+@pytest.fixture(scope="module")
+def ordinary(site: Cluster) -> dict[str, str]:
+    """What a job without --image sees, and which files of ours there are while it runs."""
+    assert_nothing_left(site)
+    with running(site, LOOK, "--nodelist=n1") as job:
+        job.reach("end")
+        printed = sections(job.output)
+        log = site.members["n1"].sh("cat /var/log/spank-container.log 2> /dev/null || true")
+        return printed | {"left": str(leftovers.of_node(site.members["n1"]).files), "id": str(job.id), "log": log}
+
+
+def test_a_job_without_an_image_is_on_the_host(ordinary: dict[str, str], site: Cluster) -> None:
+    assert ordinary["namespace"] == site.members["n1"].sh("readlink /proc/1/ns/mnt")
+
+
+def test_a_job_without_an_image_keeps_the_hosts_ways(ordinary: dict[str, str], site: Cluster) -> None:
+    """Sudo and the like still work there."""
+    host = site.run(["cat", "/proc/self/status"], node="n1").stdout
+    for name in ("CapBnd:", "CapInh:", "CapAmb:", "NoNewPrivs:"):
+        assert lines(ordinary["status"], name) == lines(host, name)
+
+
+def lines(text: str, name: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith(name)]
+
+
+@pytest.mark.parametrize("name", ["CONTAINER", "SHIFTER", "SPANK"])
+def test_a_job_without_an_image_has_no_variable_of_ours(ordinary: dict[str, str], name: str) -> None:
+    assert "SLURM_JOB_ID=" in ordinary["environment"]
+    assert [line for line in ordinary["environment"].splitlines() if name in line.partition("=")[0]] == []
+
+
+def test_a_job_without_an_image_starts_nothing_of_ours(ordinary: dict[str, str]) -> None:
+    assert ordinary["left"] == "()"
+    assert f"job={ordinary['id']} " not in ordinary["log"]
