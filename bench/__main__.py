@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,39 +14,60 @@ if TYPE_CHECKING:
 
     from sandbox.cluster import Cluster
 
+os.environ.setdefault("SPANK_CONTAINER_SANDBOX", "bench")  # before the sandbox is imported: a developer's stays up
+
+from bench.convert import convert
+from bench.entry import entry
+from bench.rows import all_hold
+from bench.show import show_json, show_table
+from sandbox import cluster as clusters
+from sandbox.command import SandboxError, say
+from sandbox.releases import DEFAULT, RELEASES
+
+BENCHMARKS = {"entry": entry, "convert": convert}
+
 
 def main() -> int:
-    os.environ.setdefault("SPANK_CONTAINER_SANDBOX", "bench")  # before the sandbox is imported: a developer's stays up
-    from bench.entry import entry  # noqa: PLC0415
-    from bench.rows import all_hold  # noqa: PLC0415
-    from bench.show import show_json, show_table  # noqa: PLC0415
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the cluster is taken down first
+    arguments = _parser().parse_args()
+    names = [arguments.name] if arguments.name else list(BENCHMARKS)
+    try:
+        with _cluster(arguments.slurm) as cluster:
+            kept = [_run(name, cluster, as_json=arguments.json) for name in names]
+    except SandboxError as error:
+        say(f"bench: {error}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0 if all(kept) else 1
 
-    benchmarks = {"entry": entry}
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
-    parser.add_argument("name", nargs="?", choices=benchmarks, help="all without it")
+    parser.add_argument("name", nargs="?", choices=BENCHMARKS, help="all of them, without it")
     parser.add_argument("--json", action="store_true", help="for machines")
-    arguments = parser.parse_args()
-    kept = True
-    with _cluster() as cluster:
-        for name in [arguments.name] if arguments.name else benchmarks:
-            rows = benchmarks[name](cluster)
-            (show_json if arguments.json else show_table)(name, rows)
-            kept = kept and all_hold(rows)
-    return 0 if kept else 1
+    known = [release.slurm for release in RELEASES]
+    parser.add_argument("--slurm", choices=known, default=DEFAULT, help=f"release of Slurm ({DEFAULT})")
+    return parser
+
+
+def _run(name: str, cluster: Cluster, *, as_json: bool) -> bool:
+    """Measure and show; whether every promise holds."""
+    rows = BENCHMARKS[name](cluster)
+    (show_json if as_json else show_table)(name, rows)
+    return all_hold(rows)
 
 
 @contextmanager
-def _cluster() -> Iterator[Cluster]:
+def _cluster(slurm: str) -> Iterator[Cluster]:
     """One of our own, or the one that a developer keeps up under our name."""
-    from sandbox import cluster as clusters  # noqa: PLC0415
-    from sandbox.releases import DEFAULT  # noqa: PLC0415
-
     existing = clusters.running()
-    if existing:
+    if existing and existing.release.slurm == slurm:
         yield existing
         return
+    started = clusters.up(slurm, count=1)
     try:
-        yield clusters.up(DEFAULT, count=1)
+        yield started
     finally:
         clusters.down()
 

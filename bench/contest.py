@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from sandbox.cluster import Cluster
 
 _STOPWATCH = Path(__file__).with_name("stopwatch.py").read_text()
-_WARM_UP = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +36,15 @@ class Place:
     user: str
     job: str = ""
 
-    def compete(self, rounds: int, **contenders: Sequence[Command]) -> dict[str, tuple[float, ...]]:
-        """By contender, the seconds that its timed commands took together, one sample a round."""
+    def compete(
+        self, rounds: int, *, warm_up: int = 3, **contenders: Sequence[Command]
+    ) -> dict[str, tuple[float, ...]]:
+        """By contender, the seconds that its timed commands took together, one sample a round after the first few."""
         commands = {name: [asdict(command) for command in commands] for name, commands in contenders.items()}
-        spec = json.dumps({"rounds": rounds + _WARM_UP, "contenders": commands})
+        spec = json.dumps({"rounds": rounds + warm_up, "contenders": commands})
         job = ("env", f"SLURM_JOB_ID={self.job}") if self.job else ()
         words = (*job, "python3", "-I", "-c", _STOPWATCH)
         done = self.cluster.run(words, user=self.user, node=self.node, input=spec)
         if done.returncode != 0:
             raise SandboxError(f"a contender failed on {self.node}: {done.stderr.strip()}")
-        return {name: sums(*zip(*found[_WARM_UP:], strict=True)) for name, found in json.loads(done.stdout).items()}
+        return {name: sums(*zip(*found[warm_up:], strict=True)) for name, found in json.loads(done.stdout).items()}

@@ -27,10 +27,6 @@ def sums(*series: Sequence[float]) -> tuple[float, ...]:
     return tuple(map(sum, zip(*series, strict=True)))
 
 
-def differences(more: Sequence[float], less: Sequence[float]) -> tuple[float, ...]:
-    return tuple(one - other for one, other in zip(more, less, strict=True))
-
-
 @dataclass(frozen=True, slots=True)
 class Pairs:
     """The samples of a thing and of its floor; those with one index were taken one right after the other."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench.allocation import allocated
 from bench.rows import AtMostSeconds, AtMostTimes, Row, at_percentile, compared
-from bench.samples import Pairs, sums
+from bench.samples import Pairs, median, sums
 from sandbox.command import SandboxError, run
 
 if TYPE_CHECKING:
@@ -79,5 +79,6 @@ def _rows(plugin: Series, setns: Series, confine: Series, execve: Series) -> lis
     return [
         compared("a task's entry, in the plugin", "setns, bounding set", confined, AtMostSeconds(60e-6)),
         at_percentile(90, "the same, 90th percentile", "the same", confined),
+        Row("emptying the bounding set, of that floor", median(confine), len(confine)),
         compared("a task's entry and execve", "setns, execve", started, AtMostTimes(2)),
     ]
