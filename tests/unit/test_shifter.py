@@ -41,7 +41,8 @@ def test_in_a_batch_script_the_command_gets_this_node_and_srun_s_status(path: st
     done = shifter("host", "app", "a b", "--flag", stdin="text", PATH=path, SLURM_JOB_ID="1", SLURMD_NODENAME="n2")
     srun = json.loads(done.stdout)
     assert srun["argv"][-4:] == ["--nodelist=n2", "app", "a b", "--flag"]
-    assert srun["argv"][:-4] == ["--ntasks=1", "--nodes=1", "--overlap", "--cpu-bind=none", "--quit-on-interrupt"]
+    flags = ["--quiet", "--ntasks=1", "--nodes=1", "--overlap", "--cpu-bind=none", "--quit-on-interrupt"]
+    assert srun["argv"][:-4] == flags
     assert srun["stdin"] == "text"
     assert done.returncode == 7
 
