@@ -10,7 +10,7 @@ from __future__ import annotations
 import tarfile
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Self, cast
 
 from spank_container.images.layers import LayerError
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from spank_container.images.layers import LayerStream
 
+# A block of zeros, and no block at all; typeshed knows neither.
+_END = (tarfile.EOFHeaderError, tarfile.EmptyHeaderError)  # type: ignore[attr-defined]
 _XATTR = "SCHILY.xattr."
 _NAME_MAX = 255
 _PATH_MAX = 4095
@@ -116,13 +118,13 @@ class _Header(tarfile.TarInfo):
     """tarfile takes a broken header for the end of the archive, and the image would silently lack the rest."""
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
         try:
-            return super().frombuf(buf, encoding, errors)
-        except tarfile.HeaderError as error:
-            if any(buf):
-                raise LayerError(f"it is no sound tar archive: {error}") from error
+            return super().fromtarfile(archive)
+        except _END:
             raise
+        except tarfile.HeaderError as error:
+            raise LayerError(f"it is no sound tar archive: {error}") from error
 
 
 def _headers(stream: LayerStream) -> Iterator[tarfile.TarInfo]:

@@ -119,7 +119,9 @@ class TestTheCommandsProcess:
         """Control-C goes to the whole group: neither a waiting sbatch nor a hanging command stays."""
         command.does(f"echo $$ > {tmp_path}/pid; exec sleep 600")
         script, output = submission("sbatch", "image=a").write()
-        with subprocess.Popen([driver, script, output], start_new_session=True) as process:
+        # A shell that runs the tests in the background has made the signal an ignored one.
+        command_line = ["env", "--default-signal=INT", driver, script, output]
+        with subprocess.Popen(command_line, start_new_session=True) as process:
             while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
                 time.sleep(0.01)
             os.killpg(process.pid, signal.SIGINT)
