@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
-# What srun says when it has to wait for other steps, which depends on how busy the machine is.
-NOTES = re.compile(r"^srun: (Job \d+ step|Step created) .*\n", re.MULTILINE)
+# What srun says when it has to wait for other steps, which depends on how busy the machine is; and what 22.05 says of
+# --cpu-bind on nodes such as the sandbox's, however quiet it is told to be.
+NOTES = re.compile(
+    r"^srun: (Job \d+ step .*|Step created .*|cluster configuration lacks support for cpu binding)\n", re.MULTILINE
+)
 
 
 def sections(printed: str) -> dict[str, str]:
