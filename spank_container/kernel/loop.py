@@ -26,6 +26,8 @@ _LO_FLAGS_AUTOCLEAR = 4
 _LO_FLAGS_DIRECT_IO = 16
 _LOOP_MAJOR = 7
 _TRIES = 64
+# What becomes of a free number before we have it: another process configured the device, or let go of it just now.
+_TAKEN = {errno.EBUSY, errno.ENXIO}
 
 # struct loop_config: fd, block_size, struct loop_info64, 8 reserved words.
 # struct loop_info64: device, inode, rdevice, offset, sizelimit; number, encrypt_type, encrypt_key_size, flags;
@@ -48,28 +50,30 @@ def attached(backing: int, *, read_only: bool, block_size: int = 0) -> Iterator[
 
 def _configured(backing: int, *, read_only: bool, block_size: int) -> int:
     for _ in range(_TRIES):
-        device = _open_free(os.O_RDONLY if read_only else os.O_RDWR)
         try:
-            _configure(device, backing, read_only=read_only, block_size=block_size)
+            return _claimed(backing, read_only=read_only, block_size=block_size)
         except OSError as error:
-            os.close(device)
-            if error.errno != errno.EBUSY:  # EBUSY: another process configured the number that we were given
-                raise NodeError.from_os_error("attaching a loop device", error) from error
-        else:
-            return device
+            if error.errno not in _TAKEN:
+                raise NodeError.from_os_error("attaching a loop device", error, error.filename or "") from error
     raise NodeError(f"attaching a loop device: other processes were faster {_TRIES} times")
 
 
-def _open_free(mode: int) -> int:
+def _claimed(backing: int, *, read_only: bool, block_size: int) -> int:
+    device = os.open(_device_node(_free_number()), (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
     try:
-        control = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
-        try:
-            number = fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
-        finally:
-            os.close(control)
-        return os.open(_device_node(number), mode | os.O_CLOEXEC)
-    except OSError as error:
-        raise NodeError.from_os_error("opening a loop device", error, error.filename or "/dev/loop-control") from error
+        _configure(device, backing, read_only=read_only, block_size=block_size)
+    except OSError:
+        os.close(device)
+        raise
+    return device
+
+
+def _free_number() -> int:
+    control = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        return fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
+    finally:
+        os.close(control)
 
 
 def _device_node(number: int) -> str:

@@ -107,7 +107,7 @@ class Node:
 
     def wait_until_clean(self) -> None:
         """A loop device is freed a moment after its last mount went: the kernel does it when nobody waits."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60  # it writes the cache back first, on a disk that others use
         while self.left_over() and time.monotonic() < deadline:
             time.sleep(0.01)
         assert self.left_over() == []
