@@ -1,6 +1,6 @@
 """The state directory, /run/spank-container: what this node has done for which job.
 
-Its layout stands in DESIGN 4 and docs/reference/state.md. Files are written under another name and renamed, so that a
+Its layout stands in DESIGN 4 and docs/explanation/architecture.md. Files are written under another name and renamed, so that a
 reader sees all or nothing; `ready` and `failed` are the commit points. Nothing here decides or mounts anything but
 the directory's own tmpfs.
 """
