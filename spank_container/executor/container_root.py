@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from spank_container.plan.ops import InsideOp
 
-_USERS_FAULT = {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP}
+_USERS_FAULT = {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG}
+_IMAGES_FAULT = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
 
 
 def open_sources(ops: Sequence[InsideOp]) -> dict[str, int]:
@@ -102,12 +103,8 @@ def build_root(ops: Sequence[InsideOp], sources: Mapping[str, int], image: str, 
     root = -1
     for op in ops:
         match op:
-            case MakeMountPoint():
-                _make_mount_point(op, sources, skeleton, image_root)
-            case WriteFile():
-                _make_file(skeleton, _skeleton_path(skeleton, image_root, op.path, follow=False), op.content)
-            case MakeSymlink():
-                os.symlink(op.to, _skeleton_path(skeleton, image_root, op.path, follow=False), dir_fd=skeleton)
+            case MakeMountPoint() | WriteFile() | MakeSymlink():
+                _make(op, sources, skeleton, image_root)
             case MountRoot():
                 root = mounts.new_filesystem("overlay", _overlay(place, image), mounts.HARMLESS | mounts.READ_ONLY)
                 mounts.attach(root, place)
@@ -121,6 +118,25 @@ def build_root(ops: Sequence[InsideOp], sources: Mapping[str, int], image: str, 
                 with mounts.closing(mounts.new_filesystem("tmpfs", options)) as tree:
                     _attach(tree, root, op.target)
     return root
+
+
+def _make(op: MakeMountPoint | WriteFile | MakeSymlink, sources: Mapping[str, int], skeleton: int, image: int) -> None:
+    """One piece of the skeleton. What the image's own links make impossible is not the node's fault."""
+    try:
+        match op:
+            case MakeMountPoint():
+                _make_mount_point(op, sources, skeleton, image)
+            case WriteFile():
+                _make_file(skeleton, _skeleton_path(skeleton, image, op.path, follow=False), op.content)
+            case MakeSymlink():
+                os.symlink(op.to, _skeleton_path(skeleton, image, op.path, follow=False), dir_fd=skeleton)
+    except OSError as error:
+        if error.errno not in _IMAGES_FAULT:
+            raise NodeError.from_os_error(op.describe(), error) from error
+        raise UserError(
+            f"{op.describe()}: {os.strerror(error.errno or 0)}, where the links of this image lead",
+            hint="the image has to be built again",
+        ) from error
 
 
 def _overlay(skeleton: str, image: str) -> dict[str, str | None]:

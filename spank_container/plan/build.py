@@ -161,9 +161,11 @@ def _mount_points(mounts: list[MountOp], request: JobRequest) -> list[InsideOp]:
     places: list[str] = []
     for mount in mounts:
         if not any(mount.target.startswith(f"{place}/") for place in places):
-            generated = isinstance(mount, Bind) and mount.target.startswith("/etc/")
+            # A link of the image's may move what is the user's; what is the container's own replaces it.
+            by_user = mount.target in users
+            follow = by_user or (isinstance(mount, Bind) and bool(mount.owner))
             directory = None if isinstance(mount, Bind) else True
-            points.append(MakeMountPoint(mount.target, directory, not generated, mount.target in users))
+            points.append(MakeMountPoint(mount.target, directory, follow, by_user))
             if not (isinstance(mount, Bind) and mount.optional):
                 places.append(mount.target)
     return points

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def image_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
     store = tmp_path_factory.mktemp("images") / "store"
     (store / "images").mkdir(parents=True)
     digests = {}
-    for number, name in enumerate(("one", "two")):
+    for number, name in enumerate(("one", "two", "files", "long", "proc")):
         tree = store.parent / name
         for folder in ("bin", "etc", "var", "run", "real"):
             (tree / folder).mkdir(parents=True)
@@ -36,6 +37,7 @@ def image_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
         (tree / "loop").symlink_to("/loop")
         (tree / "trap").symlink_to("/etc")
         (tree / "escape").symlink_to("../../../../real")
+        _spoil(tree, name)
         digest = Digest(f"sha256:{number:064x}")
         squashfs = store / "images" / f"{digest.replace(':', '-')}.squashfs"
         subprocess.run(["mksquashfs", tree, squashfs, "-quiet", "-no-progress", "-no-xattrs"], check=True)
@@ -43,6 +45,19 @@ def image_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
         (store / "images" / f"{digest.replace(':', '-')}.json").write_bytes(meta_json.encode(meta))
         digests[name] = digest
     return store, digests
+
+
+def _spoil(tree: Path, name: str) -> None:
+    """Hostile images: a folder of ours is a link to a file of ours, or to more than a path can hold, or to another."""
+    links = {
+        "files": {"var": "/etc/passwd"},
+        "long": {"var": "/x" * 1500, "x": "/y" * 1500, "y": "/z" * 1500},
+        "proc": {"proc": "/etc", "dev": "/tmp", "tmp": "/var/../loop"},
+    }.get(name, {})
+    for link, target in links.items():
+        if (tree / link).exists():
+            shutil.rmtree(tree / link)
+        (tree / link).symlink_to(target)
 
 
 @pytest.fixture

@@ -303,3 +303,21 @@ def test_sweep_leaves_a_job_that_starts_while_slurm_is_asked(node: Node) -> None
 
     assert lifecycle.sweep(node.state, live_jobs) == []
     assert node.state.job(9).is_ready()
+
+
+@isolated
+@pytest.mark.parametrize(("image", "what"), [("files", "Not a directory"), ("long", "File name too long")])
+def test_an_image_whose_links_lead_astray_fails_its_job_and_not_the_node(node: Node, image: str, what: str) -> None:
+    text = failed_text(node, node.environment(image=image))
+    assert text == (
+        f"write /var/hostsfile, 9 characters: {what}, where the links of this image lead\n"
+        "hint: the image has to be built again\n"
+    )
+
+
+@isolated
+def test_the_kernels_file_systems_are_where_they_belong_whatever_the_image_links(node: Node) -> None:
+    directory = node.prolog(node.environment(image="proc"))
+    points = [line.split()[4] for line in in_container(directory, "cat /proc/self/mountinfo").splitlines()]
+    assert {"/proc", "/dev", "/sys", "/tmp", "/dev/shm"} <= set(points)
+    assert in_container(directory, "cat /etc/name") == "proc"

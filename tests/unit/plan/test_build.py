@@ -143,7 +143,7 @@ def test_mount_points_know_what_the_user_chose() -> None:
     made = [op for op in plan("/a:/data", "/b:/mnt:perNodeCache=size=1G").inside if isinstance(op, MakeMountPoint)]
     assert MakeMountPoint("/data", None, follow=True, by_user=True) in made
     assert MakeMountPoint("/mnt", True, follow=True, by_user=True) in made
-    assert MakeMountPoint("/tmp", True, follow=True, by_user=False) in made
+    assert MakeMountPoint("/tmp", True, follow=False, by_user=False) in made
     assert MakeMountPoint("/etc/hosts", None, follow=False, by_user=False) in made
 
 
