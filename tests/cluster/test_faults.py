@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from cluster.aftermath import assert_idle, assert_nothing_left
+from cluster.aftermath import assert_nothing_left
 from cluster.background import running
 from cluster.output import sections
 
@@ -97,28 +97,36 @@ def begun(node: Node, number: int) -> int:
     return 0
 
 
-def kill_prolog(node: Node, number: int, operations: int) -> None:
-    """Once it has begun so many operations."""
+def wait_for_prolog(node: Node, number: int, operations: int) -> int:
+    """Its process, when it has begun so many operations."""
     deadline = time.monotonic() + 30
     while (pid := prolog_of(node, number)) is None:
         assert time.monotonic() < deadline, "there is no Prolog"
     while begun(node, number) < operations:
         assert time.monotonic() < deadline, "the Prolog does not get on"
-    os.kill(pid, signal.SIGKILL)
+    return pid
 
 
 @pytest.mark.parametrize("operations", [0, 1, 2, 3])
 def test_a_killed_prolog_leaves_nothing(site: Cluster, operations: int) -> None:
     """Slurm takes the node out of service and holds the job, as for every Prolog that fails."""
-    number = jobs.start(site.members["login"], "#!/bin/sh\nsrun cat /etc/os-release", *ON_N1)
-    kill_prolog(site.members["n1"], number, operations)
+    number = jobs.start(site.members["login"], "#!/bin/sh\necho it runs", *ON_N1)
+    os.kill(wait_for_prolog(site.members["n1"], number, operations), signal.SIGKILL)
     site.run("until sinfo --noheader --nodes n1 --format=%T | grep drain; do sleep 0.05; done")
     site.run(["scancel", str(number)])
     assert "it runs" not in jobs.wait(site.members["login"], number).output
     put_back_into_service(site)
-    assert_idle(site)
-    assert not leftovers.of_node(site.members["n1"])
+    assert_nothing_left(site)
     assert site.sbatch("#!/bin/sh\nsrun cat /etc/os-release", *ON_N1).output == BUSYBOX
+
+
+def test_slurmd_is_killed_while_the_prolog_runs(site: Cluster) -> None:
+    """The Prolog outlives it, and the Epilog waits for it."""
+    node = site.members["n1"]
+    with running(site, "pause end", *ON_N1) as job:
+        wait_for_prolog(node, job.id, operations=1)
+        kill_slurmd(node)
+        node.sh("slurmd")
 
 
 # The sweep.

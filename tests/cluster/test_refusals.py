@@ -110,7 +110,7 @@ hint: add --image=docker:NAME:TAG
 }
 
 
-COMMANDS = {"sbatch": ["--wrap", "true"], "srun": ["true"]}
+COMMANDS = {"sbatch": ["--wrap", "true"], "salloc": ["true"], "srun": ["true"]}
 Outcomes = dict[str, str]
 
 
@@ -213,6 +213,36 @@ def test_a_forged_request_fails_the_job_with_the_reason(forged: dict[str, jobs.J
 
 def test_a_forged_request_costs_no_node(forged: dict[str, jobs.Job], site: Cluster) -> None:
     assert forged
+    assert_nothing_left(site)
+
+
+STEPS = """
+for name in $(ls forged/*.json); do
+    echo "== $(basename $name .json)"
+    FORGED=$HOME/$name SLURM_CONF=$HOME/forged/slurm.conf srun --image=x echo it runs 2>&1
+    echo "status $?"
+done
+echo "== ordinary"; srun echo it runs
+"""
+
+
+@pytest.fixture(scope="module")
+def forged_steps(site: Cluster, forged: dict[str, jobs.Job]) -> Outcomes:
+    """The same from srun, in an allocation that asked for nothing."""
+    assert forged
+    return sections(site.run(["salloc", "--nodelist=n1", "bash", "-c", STEPS]).stdout)
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_a_forged_request_of_a_step_fails_the_step_with_the_reason(forged_steps: Outcomes, name: str) -> None:
+    said = forged_steps[name].splitlines()
+    assert any(line.endswith(f" error: spank-container: {FORGERIES[name].said}") for line in said)
+    assert "status 1" in said
+    assert "it runs" not in said
+
+
+def test_a_forged_request_of_a_step_costs_nothing_but_the_step(forged_steps: Outcomes, site: Cluster) -> None:
+    assert forged_steps["ordinary"] == "it runs\n"
     assert_nothing_left(site)
 
 
