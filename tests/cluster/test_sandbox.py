@@ -191,7 +191,9 @@ def test_sixteen_nodes() -> None:
 @pytest.mark.parametrize("after", [0.3, 0.5, 0.7])
 def test_a_start_that_is_cut_off_leaves_nothing(how: signal.Signals, after: float) -> None:
     before = Machine.now()
-    with subprocess.Popen([*SANDBOX, "up"], cwd=CHECKOUT, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+    # A shell that runs the tests in the background has made the signal an ignored one.
+    command = ["env", "--default-signal=INT", *SANDBOX, "up"]
+    with subprocess.Popen(command, cwd=CHECKOUT, stderr=subprocess.DEVNULL, start_new_session=True) as process:
         time.sleep(after)
         os.killpg(process.pid, how)
     if how is signal.SIGKILL:

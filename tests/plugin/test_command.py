@@ -120,7 +120,7 @@ class TestTheCommandsProcess:
         command.does(f"echo $$ > {tmp_path}/pid; exec sleep 600")
         script, output = submission("sbatch", "image=a").write()
         # A shell that runs the tests in the background has made the signal an ignored one.
-        command_line = ["env", "--default-signal=INT", driver, script, output]
+        command_line = ["env", "--default-signal=INT", str(driver), str(script), str(output)]
         with subprocess.Popen(command_line, start_new_session=True) as process:
             while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
                 time.sleep(0.01)
