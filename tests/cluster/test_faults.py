@@ -181,6 +181,18 @@ pause "run $run"
 """
 
 
+# Again and again: while the node is still completing the former run, slurmctld may put the start off once more.
+START_NOW = """
+for try in $(seq 60); do
+    scontrol update JobId={job} StartTime=now
+    squeue --noheader --jobs {job} --format=%T | grep --quiet RUNNING && exit
+    sleep 0.5
+done
+scontrol show job {job}; sinfo --Node --long
+exit 1
+"""
+
+
 def start_again(site: Cluster, number: int) -> None:
     """At once: Slurm waits for two minutes, until no credential of the job's former run is good any more.
 
@@ -190,7 +202,8 @@ def start_again(site: Cluster, number: int) -> None:
     if site.release.slurm == "22.05":
         kill_slurmd(site.members["n1"])
         site.members["n1"].sh("rm -f /var/lib/slurm/slurmd/cred_state*; slurmd")
-    site.run(["scontrol", "update", f"JobId={number}", "StartTime=now"], user="root")
+    done = site.run(START_NOW.format(job=number), user="root")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_requeued_job_gets_a_fresh_container(site: Cluster) -> None:
