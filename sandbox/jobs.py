@@ -29,6 +29,7 @@ while job=$(scontrol --oneliner show job "$id"); do
     [ $SECONDS -lt $deadline ] || { scancel "$id"; echo "$job" >&2; exit 75; }
     sleep 0.05
 done
+job=${job%%$'\\n'*} # of a heterogeneous job or an array, the first part
 echo "$job"
 output=$(sed -n 's/.* StdOut=\\([^ ]*\\).*/\\1/p' <<< "$job")
 [ ! -e "$output" ] || cat "$output" # there is none of a job that was cancelled before it began
