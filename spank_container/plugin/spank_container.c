@@ -47,9 +47,9 @@ enum {
 };
 
 #define LAST_NORMAL_STEP 0xfffffff0u /* SLURM_MAX_NORMAL_STEP_ID; above: batch script, salloc's shell, extern step */
-/* How Slurm names an option's variable; SLURM_SPANK_ goes before it in the environment of a job. */
-#define OPTION_VARIABLE "_SLURM_SPANK_OPTION_spank_container_"
-#define JOB_REQUEST "SLURM_SPANK_CONTAINER_REQUEST" /* what the Prolog knows as SPANK_CONTAINER_REQUEST */
+#define OPTION_VARIABLE "_SLURM_SPANK_OPTION_spank_container_" /* how Slurm names an option's variable */
+#define JOB_OPTION "SLURM_SPANK_" OPTION_VARIABLE              /* and how in the environment of a job */
+#define JOB_REQUEST "SLURM_SPANK_CONTAINER_REQUEST"            /* what the Prolog knows as SPANK_CONTAINER_REQUEST */
 /* A step's own request: from srun to the node (a name in SLURM_ survives --export=NONE), and to `COMMAND step`. */
 #define STEP_REQUEST "SLURM_SPANK_CONTAINER_STEP_REQUEST"
 #define REQUEST_VARIABLE "SPANK_CONTAINER_REQUEST="
@@ -70,7 +70,7 @@ static struct {
     char *image;                /* "--image=REF", the last one */
     char *volumes[VOLUMES_MAX]; /* "--volume=SPEC", all of them */
     size_t n_volumes;
-    bool submitted; /* by an earlier part of a heterogeneous job */
+    bool later, stale, replayed[2]; /* of a heterogeneous job's later part: its volumes are not its own; on_option() */
 } options;
 
 /* What slurmstepd finds out once, before its tasks. */
@@ -141,9 +141,9 @@ static int run(char *const argv[], char *const env[], char *text, size_t size)
  * command line, and on the node, before 24.05, from the launch message and from the environment. */
 static int add_volume(char *text)
 {
-    while (options.submitted && options.n_volumes) /* the next part of a heterogeneous job says what it wants */
+    while (options.stale && options.n_volumes) /* this part says what it wants */
         free(options.volumes[--options.n_volumes]);
-    options.submitted = false;
+    options.stale = false;
     for (size_t i = 0; i < options.n_volumes; i++)
         if (!strcmp(options.volumes[i], text))
             return free(text), 0;
@@ -153,10 +153,14 @@ static int add_volume(char *text)
     return 0;
 }
 
+/* sbatch and salloc read a part's last words once more for the next part, from the variables that they made of them. */
 static int on_option(int is_image, const char *value, UNUSED int remote)
 {
+    const char *before = options.later ? getenv(is_image ? JOB_OPTION "image" : JOB_OPTION "volume") : NULL;
     char *text;
 
+    if (before && !strcmp(before, value) && !options.replayed[is_image])
+        return options.replayed[is_image] = true, 0;
     options.given = true;
     if (asprintf(&text, is_image ? "--image=%s" : "--volume=%s", value) < 0)
         return refuse("out of memory; try again");
@@ -169,10 +173,8 @@ static int on_option(int is_image, const char *value, UNUSED int remote)
 }
 
 static struct spank_option option_table[] = {
-    {"image", "REF", "run in this image: docker:NAME[:TAG], id:DIGEST or local:/ ; steps inherit it; 'none': the host",
-     1, true, on_option},
-    {"volume", "SRC:DST[:FLAG]",
-     "show the directory or file SRC as DST in the container; FLAG: ro, rw, perNodeCache=size=SIZE; may be repeated", 1,
+    {"image", "REF", "run in this image, docker:NAME[:TAG] or id:DIGEST; 'none': on the host", 1, true, on_option},
+    {"volume", "SRC:DST[:FLAG]", "show the host's SRC as DST in the container; FLAG: ro, rw, perNodeCache=size=SIZE", 1,
      false, on_option},
 };
 
@@ -188,8 +190,8 @@ static void forget_inherited(void)
         return;
     unsetenv(OPTION_VARIABLE "image");
     unsetenv(OPTION_VARIABLE "volume");
-    unsetenv("SLURM_SPANK_" OPTION_VARIABLE "image");
-    unsetenv("SLURM_SPANK_" OPTION_VARIABLE "volume");
+    unsetenv(JOB_OPTION "image");
+    unsetenv(JOB_OPTION "volume");
     if (spank_context() == S_CTX_ALLOCATOR)
         unsetenv(JOB_REQUEST);
 }
@@ -221,20 +223,23 @@ static int submit_options(spank_t sp)
 {
     bool srun = spank_context() == S_CTX_LOCAL, in_job = srun && getenv("SLURM_JOB_ID");
     const char *request = options.host ? "none" : "";
+    static bool had_image;
     static char *first;
-    int rc = 0;
 
+    if (options.host && had_image && !srun) /* its steps have the variables of the first part, which ask for an image */
+        return refuse("--image=none cannot follow a part with an image; give it to the srun of this part");
     if (options.given && !options.host && make_request(in_job, &request))
         return -1;
-    options.submitted = true;
+    options.later = options.stale = true, options.replayed[0] = options.replayed[1] = false;
     first = first ? first : strdup(request);
     if (srun && first && strcmp(first, request)) /* what its last part says is sent to the nodes of all parts */
         return refuse("the parts of one srun cannot differ in --image or --volume; start an srun for each");
-    if (request[0] == '{' && in_job)
-        rc = setenv(STEP_REQUEST, request, 1);
-    else if (request[0] == '{')
-        rc = spank_job_control_setenv(sp, "CONTAINER_REQUEST", request, 1);
-    return rc ? refuse("Slurm does not take the request; try again") : 0;
+    if (request[0] != '{')
+        return 0;
+    had_image = true;
+    if (in_job ? setenv(STEP_REQUEST, request, 1) : (int)spank_job_control_setenv(sp, "CONTAINER_REQUEST", request, 1))
+        return refuse("Slurm does not take the request; try again");
+    return 0;
 }
 
 /* ---- The node, as root ------------------------------------------------------------------------------------------ */
@@ -348,8 +353,7 @@ static int prepare_step(spank_t sp)
     if (normal)
         rc = spank_getenv(sp, STEP_REQUEST, step.request + strlen(REQUEST_VARIABLE), REQUEST_MAX + 1);
     step.has_request = rc != ESPANK_ENV_NOEXIST;
-    if (step.has_request)
-        spank_unsetenv(sp, STEP_REQUEST); /* an srun in this step is another step */
+    spank_unsetenv(sp, STEP_REQUEST); /* an srun in this step is another step */
     if (rc == ESPANK_SUCCESS)
         run_step(sp, NULL);
     step.container = open_container();
@@ -369,10 +373,8 @@ static int drop_capabilities(void)
 
     while (!prctl(PR_CAPBSET_DROP, cap, 0, 0, 0))
         cap++;
-    if (errno != EINVAL) /* that is: the kernel has no more */
-        return refuse("cannot empty the capability bounding set: %m" BROKEN_NODE);
-    if (syscall(SYS_capget, &header, sets))
-        return refuse("cannot read the capabilities: %m" BROKEN_NODE);
+    if (errno != EINVAL || syscall(SYS_capget, &header, sets)) /* EINVAL: the kernel has no more */
+        return refuse("cannot give up capabilities: %m" BROKEN_NODE);
     sets[0].inheritable = sets[1].inheritable = 0; /* and with it the ambient set, which is part of it */
     if (syscall(SYS_capset, &header, sets) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
         return refuse("cannot give up privileges: %m" BROKEN_NODE);

@@ -40,7 +40,7 @@ struct list {
 };
 
 static spank_context_t context = S_CTX_ERROR;
-static struct list options, message, job_environment;
+static struct list options, script_options, message, job_environment;
 static char *arguments[MOST], *probes[MOST];
 static int n_arguments, n_probes, parts, fails_item = -1, refuses_option = -1;
 static uint32_t job_id, step_id, uid, gid, restarts, tasks = 1, task_id, lacks;
@@ -264,7 +264,7 @@ static int option_number(const char *name)
     abort();
 }
 
-/* spank_process_env_options: in every part, before the command line. */
+/* spank_process_env_options: in every part, after the script's options and before the command line's. */
 static int process_environment(void)
 {
     char name[256];
@@ -277,20 +277,29 @@ static int process_environment(void)
     return 0;
 }
 
+/* Those of one part. */
+static int hand_over_all(const struct list *list, int part)
+{
+    for (int i = 0; i < list->n; i++)
+        if (*list->pairs[i].name == '0' + part &&
+            hand_over(option_number(list->pairs[i].name + 1), list->pairs[i].value, 0))
+            return -1;
+    return 0;
+}
+
 static int submit_part(int part)
 {
     char name[256];
 
-    if (process_environment())
+    if (hand_over_all(&script_options, part) || process_environment() || hand_over_all(&options, part))
         return -1;
-    for (int i = 0; i < options.n; i++)
-        if (*options.pairs[i].name == '0' + part &&
-            hand_over(option_number(options.pairs[i].name + 1), options.pairs[i].value, 0))
-            return -1;
-    for (int i = 0; i < n_registered; i++) { /* _spank_stack_set_remote_options_env */
-        snprintf(name, sizeof(name), OPTION_PREFIX "%s", registered[i].option->name);
-        if (registered[i].found)
-            setenv(name, registered[i].value, 1);
+    for (int i = 0; i < n_registered; i++) { /* _spank_stack_set_remote_options_env, and sbatch's set_spank_env */
+        for (int prefix = 0; prefix < (context == S_CTX_ALLOCATOR ? 2 : 1); prefix++) {
+            snprintf(name, sizeof(name), "%s" OPTION_PREFIX "%s", prefix ? "SLURM_SPANK_" : "",
+                     registered[i].option->name);
+            if (registered[i].found)
+                setenv(name, registered[i].value, 1);
+        }
     }
     return say_call("init_post_opt", slurm_spank_init_post_opt(NULL, n_arguments, arguments));
 }
@@ -481,9 +490,9 @@ static void read_line(char *line)
         context = context_number(first);
     else if (!strcmp(word, "argument"))
         arguments[n_arguments++] = strdup(first);
-    else if (!strcmp(word, "option")) {
+    else if (!strcmp(word, "option") || !strcmp(word, "script_option")) {
         snprintf(part_and_name, sizeof(part_and_name), "%d%s", parts, first);
-        add(&options, part_and_name, second);
+        add(*word == 'o' ? &options : &script_options, part_and_name, second);
     } else if (!strcmp(word, "part"))
         parts++;
     else if (!strcmp(word, "message"))
@@ -508,9 +517,9 @@ static void read_line(char *line)
 
 static void free_all(void)
 {
-    struct list *lists[] = {&options, &message, &job_environment};
+    struct list *lists[] = {&options, &script_options, &message, &job_environment};
 
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
         while (lists[i]->n)
             drop(lists[i], 0);
     for (int i = 0; i < n_registered; i++)

@@ -157,10 +157,43 @@ class TestHeterogeneousJobs:
         scenario.play()
         assert command.calls[1] == ["submit", "--image=b", "--volume=/x:/y"]
 
-    def test_a_part_may_have_none(self, submission: Submission) -> None:
-        outcome = submission("sbatch", "image=a").say("part").say("option", "image", "none").play()
+    def test_only_the_first_parts_may_have_none(self, submission: Submission) -> None:
+        """On the node, a part's steps have the variables of the first part: they would say that the Prolog failed."""
+        scenario = submission("sbatch", "image=none").say("part").say("option", "image", "a")
+        outcome = scenario.say("part").say("option", "image", "none").play()
+        assert outcome.results("init_post_opt") == [0, 0, -1]
         assert outcome.requests == [JSON]
-        assert outcome.results("init_post_opt") == [0, 0]
+        assert outcome.errors == [
+            "spank-container: --image=none cannot follow a part with an image; give it to the srun of this part"
+        ]
+
+    @pytest.mark.parametrize("where", ["script_option", "option"])
+    def test_a_part_is_not_given_the_last_words_of_the_part_before(
+        self, submission: Submission, command: Command, where: str
+    ) -> None:
+        """Slurm reads them again from the variables that it makes of them, after those of the script."""
+        scenario = submission("sbatch", "image=a", "volume=/a:/a", "volume=/b:/b").say("part")
+        scenario.say(where, "image", "b").say(where, "volume", "/c:/c")
+        scenario.say("part").say(where, "image", "a")
+        assert scenario.play().results("init_post_opt") == [0, 0, 0]
+        assert command.calls == [
+            ["submit", "--image=a", "--volume=/a:/a", "--volume=/b:/b"],
+            ["submit", "--image=b", "--volume=/c:/c"],
+            ["submit", "--image=a", "--volume=/c:/c"],
+        ]
+
+    @pytest.mark.parametrize("where", ["script_option", "option"])
+    def test_a_part_may_say_the_same_as_the_part_before(
+        self, submission: Submission, command: Command, where: str
+    ) -> None:
+        scenario = submission("sbatch", "image=a", "volume=/a:/a", "volume=/b:/b").say("part")
+        scenario.say(where, "image", "a").say(where, "volume", "/b:/b")
+        scenario.play()
+        assert command.calls[1] == ["submit", "--image=a", "--volume=/b:/b"]
+
+    def test_a_part_that_says_nothing_inherits_all(self, submission: Submission, command: Command) -> None:
+        submission("sbatch", "image=a", "volume=/a:/a", "volume=/b:/b").say("part").play()
+        assert command.calls[0] == command.calls[1]
 
     def test_the_same_words_read_again_are_the_same_words(self, submission: Submission, command: Command) -> None:
         """`srun --het-group=0,1` reads its command line once for each group."""
