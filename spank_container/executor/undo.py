@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from spank_container.errors import NodeError
 from spank_container.executor.image_mounts import release_image
-from spank_container.kernel import mounts
+from spank_container.kernel import mounts, namespace
 from spank_container.kernel.credentials import Credentials, acting_as
 from spank_container.plan.ops import HostOp, MakeScratch, MountImage, PinNamespace
 from spank_container.state import Journal
@@ -43,6 +43,8 @@ def _undo_op(op: HostOp, note: str, state: StateDirectory) -> None:
         case MakeScratch():
             _remove_backing_file(op, note)
         case PinNamespace():
+            # Slurm has ended the job's processes by now, unless their slurmstepd was killed before it could.
+            namespace.end_members(op.pin)
             mounts.unmount(op.pin)
 
 

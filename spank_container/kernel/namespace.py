@@ -13,6 +13,7 @@ import os
 import select
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from spank_container import errors
@@ -124,6 +125,43 @@ def pin(pid: int, path: str) -> None:
     The file's own mount must be private, and must not be copied into the namespace that it pins.
     """
     mounts.bind(f"/proc/{pid}/ns/mnt", path)
+
+
+def end_members(path: str, timeout: float = 10) -> None:
+    """Kill every process in the namespace that is pinned at `path`; nothing pinned there is no error.
+
+    Raises NodeError when one does not die within `timeout` seconds.
+    """
+    try:
+        pinned = os.stat(path)
+    except FileNotFoundError:
+        return
+    deadline = time.monotonic() + timeout
+    while members := [pid for pid in _processes() if _kill_member(pid, pinned)]:
+        if time.monotonic() > deadline:
+            raise NodeError(f"processes of the container do not die: {members}", hint="do they wait for a disk?")
+        time.sleep(0.01)
+
+
+def _processes() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+
+
+def _kill_member(pid: int, pinned: os.stat_result) -> bool:
+    """Whether `pid` was a member. By a descriptor, since its number may be another process's a moment later."""
+    if not _is_member(pid, pinned):
+        return False
+    with contextlib.suppress(ProcessLookupError), mounts.closing(os.pidfd_open(pid)) as process:
+        if _is_member(pid, pinned):
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+    return True
+
+
+def _is_member(pid: int, pinned: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(f"/proc/{pid}/ns/mnt"), pinned)
+    except OSError:  # it has ended, if only just
+        return False
 
 
 def enter_root(root: int) -> None:

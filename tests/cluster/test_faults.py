@@ -74,6 +74,40 @@ def test_a_job_that_ends_without_slurmd(site: Cluster) -> None:
         site.members["n1"].sh("slurmd")
 
 
+# slurmstepd.
+
+ORPHANS = """
+srun --overlap sh -c 'cd /mnt; sleep 1001' &
+srun --overlap --image=docker:busybox --volume=/shared/alice/cache:/mnt:perNodeCache=size=16M,fs=ext4 \
+    sh -c 'cd /mnt; sleep 1002' &
+pause killed
+"""
+
+
+def test_tasks_whose_slurmstepd_was_killed(site: Cluster) -> None:
+    """Slurm does not know of them any more, so it does not end them: the Epilog does, also in a step's own container.
+
+    With proctrack/cgroup it is the same: the cgroup stays behind, with the tasks in it.
+    """
+    node = site.members["n1"]
+    with running(site, ORPHANS, *ON_N1) as job:
+        job.reach("killed")
+        for sleep in ("sleep 1001", "sleep 1002"):
+            wait_for_process(site, sleep)
+        node.sh(f"pkill --signal KILL --full '^slurmstepd: .{job.id}[.][01]]'")
+        assert {"sleep 1001", "sleep 1002"} <= names_of(leftovers.of_node(node).processes)
+
+
+def wait_for_process(site: Cluster, name: str) -> None:
+    deadline = time.monotonic() + 30
+    while name not in names_of(leftovers.of_node(site.members["n1"]).processes):
+        assert time.monotonic() < deadline, name
+
+
+def names_of(processes: tuple[str, ...]) -> set[str]:
+    return {process.removeprefix("/bin/") for process in processes}
+
+
 # The Prolog, killed in the middle of its work.
 
 
@@ -220,8 +254,6 @@ def test_a_requeued_job_gets_a_fresh_container(site: Cluster) -> None:
 def test_a_cancelled_job_leaves_nothing(site: Cluster) -> None:
     with running(site, "srun --overlap sh -c 'cd /mnt; sleep 1000' & pause cancelled", *ON_N1) as job:
         job.reach("cancelled")
-        deadline = time.monotonic() + 30
-        while not any("sleep 1000" in process for process in leftovers.of_node(site.members["n1"]).processes):
-            assert time.monotonic() < deadline, job.output
+        wait_for_process(site, "sleep 1000")
         site.run(["scancel", str(job.id)])
         assert job.wait().state == "CANCELLED"

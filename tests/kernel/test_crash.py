@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -115,6 +116,31 @@ def test_kills_at_random_times_of_prolog_and_epilog(node: Node) -> None:
     node.epilog(environment)
     node.wait_until_clean()
     wait_until_alone()
+
+
+@isolated
+def test_processes_whose_slurmstepd_was_killed(node: Node) -> None:
+    """They go with the container, those of another job and those on the host do not."""
+    own, others = node.environment(volumes=volumes(node)), node.environment(8)
+    ours, theirs = [start_waiting("nsenter", f"--mount={node.prolog(job).pin}") for job in (own, others)]
+    hosts = start_waiting()
+    node.epilog(own)
+    assert ours.wait(10) == -signal.SIGKILL
+    assert (theirs.poll(), hosts.poll()) == (None, None)
+    node.epilog(others)
+    assert theirs.wait(10) == -signal.SIGKILL
+    node.wait_until_clean()
+    assert hosts.poll() is None
+    hosts.kill()
+
+
+def start_waiting(*enter: str) -> subprocess.Popen[bytes]:
+    """A shell that is where `enter` leads, and waits there."""
+    command = [*enter, "/bin/sh", "-c", "echo here; read line"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout
+    assert process.stdout.readline() == b"here\n"
+    return process
 
 
 @isolated
