@@ -144,6 +144,12 @@ def test_nothing_was_queued(refused: Outcomes) -> None:
     assert int(refused["after"]) == int(refused["before"]) + 1
 
 
+def test_root_gets_no_container(site: Cluster) -> None:
+    done = site.run(["srun", IMAGE, "true"], user="root")
+    words = "spank-container: root's jobs get no container on this cluster\nhint: submit as an ordinary user\n"
+    assert (done.returncode, without_slurm(done.stderr)) == (1, words)
+
+
 # A user's own slurm.conf leads to a plugstack.conf with our plugin and a program of the user's in place of ours.
 
 FORGERY = """
