@@ -180,6 +180,8 @@ def test_the_sweep_takes_what_is_dead_and_leaves_what_lives(site: Cluster) -> No
         job.reach("swept")
         node.sh(PROLOG, stdin=request)
         assert f"/run/spank-container/jobs/{DEAD}/ready" in leftovers.of_node(node).files
+        checked = json.loads(site.run([PROGRAM, "check", "--json"], user="root", node="n1").stdout)
+        assert [found["why"] for found in checked if found["level"] != "ok"] == [f"1 ended and left something: {DEAD}"]
         done = site.run([PROGRAM, "sweep"], user="root", node="n1")
         assert json.loads(done.stdout) == [DEAD], done.stderr
         assert not any(str(DEAD) in path for path in leftovers.of_node(node).files)
