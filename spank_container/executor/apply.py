@@ -10,10 +10,11 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from spank_container.errors import NodeError
 from spank_container.executor.container_root import build_root, open_sources
 from spank_container.executor.image_mounts import image_mount, lease_image
-from spank_container.kernel import namespace
-from spank_container.plan.ops import HostOp, MakeScratch, MountImage, MountPlan, PinNamespace
+from spank_container.kernel import mounts, namespace
+from spank_container.plan.ops import HostOp, JoinNamespace, MakeScratch, MountImage, MountPlan, PinNamespace
 from spank_container.state import ContainerDirectory, Journal, StateDirectory
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def _apply_host_op(op: HostOp, index: int, plan: MountPlan, site: _Site) -> None
             site.caches[op.name] = make_scratch(op, file_name, lambda path: journal.begin(index, path))
         case PinNamespace():
             _build_and_pin(op, plan, site)
+        case JoinNamespace():
+            _join(op)
 
 
 def _build_and_pin(op: PinNamespace, plan: MountPlan, site: _Site) -> None:
@@ -70,6 +73,14 @@ def _build_and_pin(op: PinNamespace, plan: MountPlan, site: _Site) -> None:
 
     with open(op.pin, "x", encoding="ascii"), namespace.built(build, _LONGEST_BUILD) as pid:
         namespace.pin(pid, op.pin)
+
+
+def _join(op: JoinNamespace) -> None:
+    """The caller holds the job's lock, so the job's pin stays while it is looked at and bound."""
+    if not mounts.is_mount_point(op.job_pin):
+        raise NodeError(f"joining the job's container: nothing is pinned at {op.job_pin}")
+    with open(op.pin, "x", encoding="ascii"):
+        mounts.bind(op.job_pin, op.pin)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from spank_container.errors import NodeError
 from spank_container.executor.image_mounts import release_image
 from spank_container.kernel import mounts, namespace
 from spank_container.kernel.credentials import Credentials, acting_as
-from spank_container.plan.ops import HostOp, MakeScratch, MountImage, PinNamespace
+from spank_container.plan.ops import HostOp, JoinNamespace, MakeScratch, MountImage, PinNamespace
 from spank_container.state import Journal
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def _undo_op(op: HostOp, note: str, state: StateDirectory) -> None:
             # Slurm has ended the job's processes by now, unless their slurmstepd was killed before it could.
             namespace.end_members(op.pin)
             mounts.unmount(op.pin)
+        case JoinNamespace():
+            mounts.unmount(op.pin)  # who is in there may belong to the job's other steps
 
 
 def _remove_backing_file(op: MakeScratch, path: str) -> None:

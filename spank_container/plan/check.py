@@ -8,6 +8,7 @@ from spank_container.errors import NodeError
 from spank_container.plan.ops import (
     AttachScratch,
     Bind,
+    JoinNamespace,
     MakeMountPoint,
     MakeSymlink,
     MountTmpfs,
@@ -29,7 +30,7 @@ def check_plan(plan: MountPlan) -> None:
 
 
 def _problems(plan: MountPlan) -> Iterator[str]:
-    if not plan.host or not isinstance(plan.host[-1], PinNamespace):
+    if not _ends_in_a_pin(plan):
         yield "the namespace is not pinned"
     for path in _paths(plan):
         if not _is_normal(path):
@@ -42,6 +43,17 @@ def _problems(plan: MountPlan) -> Iterator[str]:
     for index, target in enumerate(targets):
         if any(earlier.startswith(f"{target}/") for earlier in targets[:index]):
             yield f"{target} comes after what is mounted below it"
+
+
+def _ends_in_a_pin(plan: MountPlan) -> bool:
+    """A namespace is built and pinned last of all, or the job's own is joined and nothing else is done."""
+    match plan.host:
+        case (JoinNamespace(),):
+            return not plan.inside
+        case (*others, PinNamespace()):
+            return not any(isinstance(op, PinNamespace | JoinNamespace) for op in others)
+        case _:
+            return False
 
 
 def _is_normal(path: str) -> bool:

@@ -56,6 +56,17 @@ class PinNamespace:
 
 
 @dataclass(frozen=True, slots=True)
+class JoinNamespace:
+    """Keep the namespace that is pinned at `job_pin`, the job's own, at `pin` too: for a step that joins it."""
+
+    job_pin: str
+    pin: str
+
+    def describe(self) -> str:
+        return f"pin the container of {self.job_pin} at {self.pin} too"
+
+
+@dataclass(frozen=True, slots=True)
 class MakeMountPoint:
     """Make a place for the mount whose target this is; `follow`: through a symlink of the image at its end too."""
 
@@ -131,7 +142,7 @@ class AttachScratch:
         return f"attach the cache {self.name} at {self.target}"
 
 
-HostOp = MountImage | MakeScratch | PinNamespace
+HostOp = MountImage | MakeScratch | PinNamespace | JoinNamespace
 InsideOp = MakeMountPoint | WriteFile | MakeSymlink | MountRoot | Bind | MountTmpfs | AttachScratch
 MountOp = Bind | MountTmpfs | AttachScratch
 
@@ -140,7 +151,7 @@ _OPS: dict[str, Any] = {op.__name__: op for op in (*HostOp.__args__, *InsideOp._
 
 @dataclass(frozen=True, slots=True)
 class MountPlan:
-    """`host` in order, the last of them builds `inside`; `environment` is NAME=VALUE to set, NAME to remove."""
+    """`host` in order, the last of them builds `inside` or joins what is built; `environment` is NAME=VALUE to set, NAME to remove."""
 
     host: tuple[HostOp, ...]
     inside: tuple[InsideOp, ...]

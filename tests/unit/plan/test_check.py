@@ -11,6 +11,7 @@ from spank_container.plan.ops import (
     Bind,
     HostOp,
     InsideOp,
+    JoinNamespace,
     MakeMountPoint,
     MakeSymlink,
     MountImage,
@@ -23,6 +24,7 @@ from spank_container.plan.ops import (
 
 IMAGE = MountImage("/s/images/x.squashfs", "x", "12")
 PIN = PinNamespace("/run/mnt.ns")
+JOIN = JoinNamespace("/run/mnt.ns", "/run/steps/0/mnt.ns")
 
 
 def refusal(*inside: InsideOp, host: tuple[HostOp, ...] = (IMAGE, PIN)) -> str:
@@ -40,7 +42,12 @@ def test_a_sound_plan() -> None:
     check_plan(MountPlan((IMAGE, PIN), inside, ()))
 
 
-@pytest.mark.parametrize("host", [(), (IMAGE,), (PIN, IMAGE)])
+def test_a_step_that_joins_does_nothing_else() -> None:
+    check_plan(MountPlan((JOIN,), (), ()))
+    assert refusal(MountRoot(), host=(JOIN,)) == unsound("the namespace is not pinned")
+
+
+@pytest.mark.parametrize("host", [(), (IMAGE,), (PIN, IMAGE), (IMAGE, JOIN), (JOIN, PIN), (PIN, PIN)])
 def test_the_pin_comes_last(host: tuple[HostOp, ...]) -> None:
     assert refusal(host=host) == unsound("the namespace is not pinned")
 
