@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from spank_container.values.job import Job
     from spank_container.values.volume import HostPath, VolumeSpec
 
+_ALWAYS = "every container"
 # The home and the submit directory appear at their own paths, but never over these: the image has its own.
 _IMAGES_OWN = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/boot", "/tmp")
 _IMAGES_OWN_TOP = ("/var", "/opt", "/run", "/home", "/mnt", "/srv", "/media", "/root")
@@ -81,11 +82,11 @@ def build_plan(
 def _system_mounts(config: SiteConfig, facts: HostFacts) -> list[MountOp]:
     return [
         # The host's own: signals, host name and networks stay native, and root's rights on them stay root's.
-        *(Bind(tree, tree, devices=True) for tree in ("/proc", "/sys", "/dev")),
-        MountTmpfs("/dev/shm", _tmpfs_size(config.container.shm_size), 0o1777),
-        MountTmpfs("/tmp", _tmpfs_size(config.container.tmp_size), 0o1777),
-        *(Bind(path, path, read_only=True) for path in sorted(facts.files)),
-        Bind(facts.support, SUPPORT, read_only=True),
+        *(Bind(tree, tree, devices=True, why=_ALWAYS) for tree in ("/proc", "/sys", "/dev")),
+        MountTmpfs("/dev/shm", _tmpfs_size(config.container.shm_size), 0o1777, "[container] shm_size"),
+        MountTmpfs("/tmp", _tmpfs_size(config.container.tmp_size), 0o1777, "[container] tmp_size"),
+        *(Bind(path, path, read_only=True, why=_ALWAYS) for path in sorted(facts.files)),
+        Bind(facts.support, SUPPORT, read_only=True, why=_ALWAYS),
     ]
 
 
@@ -97,12 +98,12 @@ def _tmpfs_size(text: str) -> str:
 def _own_directories(request: JobRequest, job: Job, facts: HostFacts, owner: tuple[int, ...]) -> list[MountOp]:
     """Optional, since a job may well start without them: Slurm itself falls back to /tmp. What lies on a volume of the
     user's is left out, since the user means what the volume has there."""
-    wanted = [host_path(path) for path in (facts.account.home, job.workdir) if path]
-    shown = [PurePosixPath(path) for path in wanted if path and not _is_images_own(path)]
+    wanted = {host_path(job.workdir or ""): "the job's directory", host_path(facts.account.home): "the home directory"}
+    shown = {PurePosixPath(path): why for path, why in wanted.items() if path and not _is_images_own(path)}
     covers = [*shown, *(PurePosixPath(volume.target) for volume in request.volumes)]
     return [
-        Bind(str(path), str(path), owner, optional=True)
-        for path in shown
+        Bind(str(path), str(path), owner, optional=True, why=why)
+        for path, why in shown.items()
         if not any(path != other and path.is_relative_to(other) for other in covers)
     ]
 
@@ -115,8 +116,8 @@ def _is_images_own(path: HostPath) -> bool:
 
 def _volume(volume: VolumeSpec, name: str, owner: tuple[int, ...]) -> MountOp:
     if volume.scratch:
-        return AttachScratch(name, volume.target)
-    return Bind(volume.source, volume.target, owner, read_only=volume.read_only)
+        return AttachScratch(name, volume.target, f"--volume={volume}")
+    return Bind(volume.source, volume.target, owner, read_only=volume.read_only, why=f"--volume={volume}")
 
 
 def _by_target(*groups: list[MountOp]) -> list[MountOp]:
@@ -145,12 +146,12 @@ def _scratch(request: JobRequest, config: SiteConfig, owner: tuple[int, ...]) ->
 
 def _generated_files(facts: HostFacts, image: ImageMeta) -> list[InsideOp]:
     return [
-        WriteFile("/etc/passwd", identity.passwd(image.passwd, facts.account)),
-        WriteFile("/etc/group", identity.group(image.group, facts.account, facts.groups)),
-        WriteFile("/etc/nsswitch.conf", identity.NSSWITCH),
-        WriteFile("/var/hostsfile", identity.hostsfile(facts.hosts)),
-        MakeSymlink("/opt/udiImage", SUPPORT),
-        MakeSymlink("/etc/mtab", "/proc/self/mounts"),
+        WriteFile("/etc/passwd", identity.passwd(image.passwd, facts.account), _ALWAYS),
+        WriteFile("/etc/group", identity.group(image.group, facts.account, facts.groups), _ALWAYS),
+        WriteFile("/etc/nsswitch.conf", identity.NSSWITCH, _ALWAYS),
+        WriteFile("/var/hostsfile", identity.hostsfile(facts.hosts), _ALWAYS),
+        MakeSymlink("/opt/udiImage", SUPPORT, _ALWAYS),
+        MakeSymlink("/etc/mtab", "/proc/self/mounts", _ALWAYS),
     ]
 
 

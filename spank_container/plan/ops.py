@@ -3,11 +3,14 @@
 A HostOp changes the node and has an undo; an InsideOp changes only the namespace that is being built, and dies with
 it. The two unions are separate, so that a host operation without an undo does not type-check. Members are strings,
 numbers and tuples only: the record is their JSON.
+
+`why` says who asked for it: the option, the site's setting, or that every container has it. People read it, nothing
+acts on it, and so two operations that differ in it alone are equal.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from spank_container.values.size import format_size
@@ -83,6 +86,7 @@ class MakeMountPoint:
 class WriteFile:
     path: str
     content: str
+    why: str = field(default="", compare=False)
 
     def describe(self) -> str:
         return f"write {self.path}, {len(self.content)} characters"
@@ -92,6 +96,7 @@ class WriteFile:
 class MakeSymlink:
     path: str
     to: str
+    why: str = field(default="", compare=False)
 
     def describe(self) -> str:
         return f"link {self.path} to {self.to}"
@@ -118,6 +123,7 @@ class Bind:
     read_only: bool = False
     devices: bool = False
     optional: bool = False
+    why: str = field(default="", compare=False)
 
     def describe(self) -> str:
         return f"bind {self.source} at {self.target}{' read-only' if self.read_only else ''}"
@@ -128,6 +134,7 @@ class MountTmpfs:
     target: str
     size: str
     mode: int
+    why: str = field(default="", compare=False)
 
     def describe(self) -> str:
         return f"mount a tmpfs of {self.size} at {self.target}"
@@ -137,6 +144,7 @@ class MountTmpfs:
 class AttachScratch:
     name: str
     target: str
+    why: str = field(default="", compare=False)
 
     def describe(self) -> str:
         return f"attach the cache {self.name} at {self.target}"
