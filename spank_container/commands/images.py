@@ -1,7 +1,9 @@
-"""Images: pull and list them."""
+"""Images: pull and list them; the logins at registries that this needs."""
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,14 @@ def add_verbs(verbs: Verbs) -> None:
     images = verbs.add_parser("images", help="list the images in the store")
     images.add_argument("--json", action="store_true", help="for machines: one array")
     images.set_defaults(run=_images)
+    login = verbs.add_parser("login", help="keep your name and password for a registry, as skopeo login does")
+    login.add_argument("registry", metavar="REGISTRY", nargs="?", default="docker.io", help="docker.io unless given")
+    login.add_argument("--username", metavar="NAME", help="asked for if not given")
+    login.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+    login.set_defaults(run=_login)
+    logout = verbs.add_parser("logout", help="forget the login at a registry")
+    logout.add_argument("registry", metavar="REGISTRY", nargs="?", default="docker.io")
+    logout.set_defaults(run=_logout)
 
 
 def _pull(arguments: argparse.Namespace) -> None:
@@ -32,3 +42,36 @@ def _images(arguments: argparse.Namespace) -> None:
     from spank_container.images.show import show_images  # noqa: PLC0415
 
     show_images(Path(load_config().images.store), as_json=arguments.json)
+
+
+def _login(arguments: argparse.Namespace) -> None:
+    from spank_container.images.logins import Login, log_in  # noqa: PLC0415
+
+    user = arguments.username or _asked("--username", f"{arguments.registry} username: ", secret=False)
+    if arguments.password_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    else:
+        password = _asked("--password-stdin", f"{arguments.registry} password: ", secret=True)
+    file = log_in(arguments.registry, Login(user, password), os.environ)
+    print(f"{user} is logged in to {arguments.registry} [{file}]")
+
+
+def _asked(option: str, prompt: str, *, secret: bool) -> str:
+    """From the terminal, wherever input and output lead; UserError in a job, where there is none."""
+    from getpass import getpass  # noqa: PLC0415
+
+    from spank_container.errors import UserError  # noqa: PLC0415
+
+    try:
+        with open("/dev/tty", "r+b", buffering=0):
+            pass
+    except OSError:
+        raise UserError("there is no terminal to ask on", hint=f"give {option}") from None
+    return getpass(prompt) if secret else input(prompt)
+
+
+def _logout(arguments: argparse.Namespace) -> None:
+    from spank_container.images.logins import log_out  # noqa: PLC0415
+
+    file = log_out(arguments.registry, os.environ)
+    print(f"you are logged out of {arguments.registry} [{file}]")

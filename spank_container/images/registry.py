@@ -151,25 +151,29 @@ class Registry:
         try:
             return run(["skopeo", *words], timeout=timeout, environment=self.environment).stdout
         except ProgramFailedError as error:
-            raise _explained(ref, error.stderr) from error
+            denied = f"check the name; if the image is private: spank-container login {ref.registry}"
+            raise explained(f"pull {ref}", error.stderr, denied, f"skopeo inspect docker://{ref.name}") from error
         except BusyError as error:
             message = f"cannot pull {ref}: {ref.registry} did not answer within {timeout:g} s"
             raise BusyError(message, hint="try again") from error
 
 
-def _explained(ref: RegistryRef, stderr: str) -> UserError | SiteError | BusyError:
-    """skopeo's last words, by who must act."""
+def explained(task: str, stderr: str, denied: str, again: str) -> UserError | SiteError | BusyError:
+    """skopeo's last words, by who must act.
+
+    `denied` is what to do when the registry refuses the user, `again` the command that shows skopeo's words again.
+    """
     reason = _last_words(stderr)
-    message = f"cannot pull {ref}: {reason}"
+    message = f"cannot {task}: {reason}"
     if "trust policy" in reason:
         return SiteError(message, hint="skopeo needs /etc/containers/policy.json: see containers-policy.json(5)")
     if _DOWN.search(reason):
         return BusyError(message, hint="the registry does not answer: try again, or ask your administrator")
-    if re.search(r"unauthorized|authentication required|denied|forbidden", reason, re.IGNORECASE):
-        return UserError(message, hint=f"check the name; if the image is private: skopeo login {ref.registry}")
+    if re.search(r"unauthorized|authentication required|denied|forbidden|invalid username", reason, re.IGNORECASE):
+        return UserError(message, hint=denied)
     if re.search(r"manifest unknown|not found|name unknown|no such host", reason, re.IGNORECASE):
         return UserError(message, hint="check the name and the tag")
-    return UserError(message, hint=f"to see it again: skopeo inspect docker://{ref.name}")
+    return UserError(message, hint=f"to see it again: {again}")
 
 
 def _last_words(stderr: str) -> str:

@@ -293,7 +293,7 @@ def test_a_private_image(fake: FakeRegistry, store: Store, status: int) -> None:
     fake.answers["manifests/1.0"] = (status, "application/json", b'{"errors": [{"code": "DENIED", "message": "no"}]}')
     with pytest.raises(UserError, match="cannot pull") as caught:
         pull(fake.ref(), store, registry=fake.registry())
-    assert f"skopeo login {fake.ref().registry}" in caught.value.hint
+    assert f"spank-container login {fake.ref().registry}" in caught.value.hint
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -321,12 +321,9 @@ def test_a_registry_that_never_answers(fake: FakeRegistry, store: Store) -> None
         fake.delay.set()
 
 
-def test_no_policy_is_the_sites(fake: FakeRegistry) -> None:
-    error = registry._explained(
-        fake.ref(),
-        'time="x" level=fatal msg="Error loading trust policy: open /etc/containers/policy.json: no such file"',
-    )
-    assert isinstance(error, SiteError)
+def test_no_policy_is_the_sites() -> None:
+    said = 'time="x" level=fatal msg="Error loading trust policy: open /etc/containers/policy.json: no such file"'
+    assert isinstance(registry.explained("pull it", said, denied="", again=""), SiteError)
 
 
 def test_the_environment_that_skopeo_sees() -> None:
