@@ -9,24 +9,19 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from spank_container.errors import ParseError, SiteError
-from spank_container.values.size import parse_size
-from spank_container.values.volume import FILESYSTEMS, host_path
+from spank_container.errors import SiteError
+from spank_container.site_checks import find_mistakes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pydantic_core import ErrorDetails
 
 CONFIG_FILE = Path("/etc/spank-container/config.toml")
 _COMPILED_VERSION = 1
 _STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
-_PART = re.compile(r"(?:[1-9]\d?|100)%", re.ASCII)
 
 
 def _setting(default: Any, doc: str) -> Any:  # noqa: ANN401  # dataclasses.field itself is typed so
@@ -63,9 +58,40 @@ class ContainerConfig:
     """[container]: what every container looks like."""
 
     __pydantic_config__ = _STRICT
-    tmp_size: str = _setting("50%", "The size of the job's private /tmp, in memory: bytes (8G) or a part of it (50%).")
+    tmp: str = _setting(
+        "tmpfs",
+        "What /tmp is: tmpfs (the job's own, in memory), private (the job's own, on disk) or host (the node's).",
+    )
+    tmp_size: str = _setting("50%", "The size of the job's /tmp in memory: bytes (8G) or a part of the memory (50%).")
     shm_size: str = _setting("50%", "The size of the job's private /dev/shm, likewise.")
+    writable: bool = _setting(default=False, doc="Whether every container can be written to, as by --image-writable.")
+    writable_size: str = _setting("50%", "The most that can be written to it where the user gives no size, likewise.")
     allow_root: bool = _setting(default=False, doc="Whether root's own jobs may have a container.")
+    name_service_timeout: int = _setting(10, "How many seconds the name service may take to tell the user's groups.")
+
+
+@dataclass(frozen=True, slots=True)
+class VolumesConfig:
+    """[volumes]: what of the host users may have in a container, and what everybody has."""
+
+    __pydantic_config__ = _STRICT
+    allow: tuple[str, ...] = _setting((), "Folders of the host: volumes must lie in one of them. Empty: anywhere.")
+    deny: tuple[str, ...] = _setting((), "Folders of the host that no volume may show, whatever is allowed.")
+    read_only: tuple[str, ...] = _setting((), "Folders of the host whose volumes are read-only, whatever users write.")
+    mounts: tuple[str, ...] = _setting(
+        (), "What every container has of the host: SOURCE[:TARGET][:ro|rw][:optional]. Optional: nodes may lack it."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentConfig:
+    """[environment]: variables that every task gets, over the image's own."""
+
+    __pydantic_config__ = _STRICT
+    set: tuple[str, ...] = _setting((), "Variables to set: NAME=VALUE.")
+    prepend: tuple[str, ...] = _setting((), "What to put before a variable's value, with a colon: NAME=VALUE.")
+    append: tuple[str, ...] = _setting((), "What to put behind a variable's value, with a colon: NAME=VALUE.")
+    unset: tuple[str, ...] = _setting((), "Variables to take away: NAME.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +102,8 @@ class SiteConfig:
     images: ImagesConfig = field(default_factory=ImagesConfig)
     scratch: ScratchConfig = field(default_factory=ScratchConfig)
     container: ContainerConfig = field(default_factory=ContainerConfig)
+    volumes: VolumesConfig = field(default_factory=VolumesConfig)
+    environment: EnvironmentConfig = field(default_factory=EnvironmentConfig)
 
 
 def load_config(path: Path = CONFIG_FILE) -> SiteConfig:
@@ -104,9 +132,9 @@ def validate_config(document: dict[str, Any], path: Path) -> SiteConfig:
         # dates, and no setting is one: what stands in their place must suit none either.
         config = TypeAdapter(SiteConfig).validate_json(json.dumps(document, default=lambda _date: None))
     except ValidationError as error:
-        mistakes = [*map(_mistyped, error.errors()), *_mistakes(document)]
+        mistakes = [*map(_mistyped, error.errors()), *find_mistakes(document)]
     else:
-        mistakes = _mistakes(document)
+        mistakes = find_mistakes(document)
         if not mistakes:
             return config
     listed = "\n".join(f"    {mistake}" for mistake in mistakes)
@@ -114,47 +142,9 @@ def validate_config(document: dict[str, Any], path: Path) -> SiteConfig:
 
 
 def _mistyped(error: ErrorDetails) -> str:
-    key = ".".join(map(str, error["loc"]))
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
     words = {"unexpected_keyword_argument": "there is no such setting", "dataclass_type": "this is no table"}
     return f"{key}: {words.get(error['type'], error['msg'])}"
-
-
-def _mistakes(document: dict[str, Any]) -> list[str]:
-    """What the types cannot say; a value of the wrong type is not looked at, since it is reported already."""
-    return [
-        f"{table}.{name}: {value!r} is {complaint}"
-        for (table, name), (is_right, complaint) in _CHECKS.items()
-        for value in _texts(document.get(table), name)
-        if not is_right(value)
-    ]
-
-
-def _texts(table: object, name: str) -> list[str]:
-    value = table.get(name) if isinstance(table, dict) else None
-    return [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
-
-
-def _is_path(text: str) -> bool:
-    return host_path(text) is not None
-
-
-def _is_size(text: str) -> bool:
-    try:
-        parse_size(text)
-    except ParseError:
-        return False
-    return True
-
-
-_PATH, _SIZE = "not an absolute path", "not a size"
-_CHECKS: dict[tuple[str, str], tuple[Callable[[str], bool], str]] = {
-    ("images", "store"): (_is_path, _PATH),
-    ("scratch", "path"): (lambda text: not text or _is_path(text), _PATH),
-    ("scratch", "max_size"): (lambda text: not text or _is_size(text), _SIZE),
-    ("scratch", "filesystems"): (FILESYSTEMS.__contains__, "no file system that a cache can have"),
-    ("container", "tmp_size"): (lambda text: bool(_PART.fullmatch(text)) or _is_size(text), _SIZE),
-    ("container", "shm_size"): (lambda text: bool(_PART.fullmatch(text)) or _is_size(text), _SIZE),
-}
 
 
 def stamp(status: os.stat_result | None) -> list[int]:

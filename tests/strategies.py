@@ -105,7 +105,7 @@ CONFIGS = st.builds(
     SiteConfig,
     st.builds(ImagesConfig, PATHS),
     st.builds(ScratchConfig, st.just("") | PATHS, st.just(""), st.just(FILESYSTEMS), st.booleans()),
-    st.builds(ContainerConfig, st.sampled_from(["50%", "1.5G"]), st.sampled_from(["100%", "8G"])),
+    st.builds(ContainerConfig, tmp_size=st.sampled_from(["50%", "1.5G"]), shm_size=st.sampled_from(["100%", "8G"])),
 )
 
 # What a hostile or hurried user types: any text, and any text made of the grammars' own pieces.

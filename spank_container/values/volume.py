@@ -61,20 +61,20 @@ def _protected_by(target: str) -> str | None:
     path = str(PurePosixPath(target))  # what an image leads to may be /. for its root
     if path == "/":
         return path
-    return next((place for place in PROTECTED if _is_below(path, place) or _is_below(place, path)), None)
+    return next((place for place in PROTECTED if is_below(path, place) or is_below(place, path)), None)
 
 
-def _is_below(path: str, place: str) -> bool:
+def is_below(path: str, place: str) -> bool:
     """Or the same; by component, and without pathlib, since a hostile request has thousands of volumes."""
     return f"{path}/".startswith(f"{place}/")
 
 
 def host_path(text: str) -> HostPath | None:
     """A path that stands alone, so that `:` and `;` mean nothing in it; None for one that could not be mounted."""
-    return None if _path_fault(text) else HostPath(_normal(text))
+    return None if path_fault(text) else HostPath(normal(text))
 
 
-def _path_fault(path: str) -> tuple[str, str] | None:
+def path_fault(path: str) -> tuple[str, str] | None:
     """What is wrong with it and what to do, if anything is."""
     parts = path.split("/")
     if not path.startswith("/"):
@@ -88,7 +88,8 @@ def _path_fault(path: str) -> tuple[str, str] | None:
     return None
 
 
-def _normal(path: str) -> str:
+def normal(path: str) -> str:
+    """Without what means nothing: `//`, `/./` and a slash at the end."""
     return "/" + "/".join(part for part in path.split("/") if part not in {"", "."})
 
 
@@ -126,10 +127,10 @@ class _Element:
         return ParseError(f"--volume: {message}", self._text, (start, max(end, start + 1)), hint)
 
     def _path(self, path: str, start: int) -> str:
-        if fault := _path_fault(path):
+        if fault := path_fault(path):
             message, hint = fault
             raise self._error(message, start, start + len(path), hint)
-        return _normal(path)
+        return normal(path)
 
     def _target(self, path: str, start: int) -> str:
         target = self._path(path, start)

@@ -76,7 +76,7 @@ def test_every_setting(tmp_path: Path) -> None:
     assert load(tmp_path, EVERYTHING) == SiteConfig(
         ImagesConfig("/shared/images"),
         ScratchConfig("/local", "1.5T", ("ext4",), overcommit=True),
-        ContainerConfig("100%", "8G", allow_root=True),
+        ContainerConfig(tmp_size="100%", shm_size="8G", allow_root=True),
     )
 
 
@@ -86,19 +86,22 @@ def test_every_setting(tmp_path: Path) -> None:
         ("imagse = 1", ["imagse: there is no such setting"]),
         ('[images]\nstroe = "/x"', ["images.stroe: there is no such setting"]),
         ("images = 1", ["images: this is no table"]),
-        ('[images]\nstore = ""', ["images.store: '' is not an absolute path"]),
-        ('[images]\nstore = "here"', ["images.store: 'here' is not an absolute path"]),
-        ('[images]\nstore = "/a/../b"', ["images.store: '/a/../b' is not an absolute path"]),
-        ('[images]\nstore = "/a\\u0000"', ["images.store: '/a\\x00' is not an absolute path"]),
+        ('[images]\nstore = ""', ["images.store: '' is wrong: the path is not absolute"]),
+        ('[images]\nstore = "here"', ["images.store: 'here' is wrong: the path is not absolute"]),
+        ('[images]\nstore = "/a/../b"', ["images.store: '/a/../b' is wrong: the path has a .. in it"]),
+        (
+            '[images]\nstore = "/a\\u0000"',
+            ["images.store: '/a\\x00' is wrong: the path holds a quote or an unprintable character"],
+        ),
         ("[images]\nstore = 1979-05-27", ["images.store: Input should be a valid string"]),
-        ('[scratch]\npath = "~"', ["scratch.path: '~' is not an absolute path"]),
+        ('[scratch]\npath = "~"', ["scratch.path: '~' is wrong: the path is not absolute"]),
         ('[scratch]\nmax_size = "much"', ["scratch.max_size: 'much' is not a size"]),
         ('[scratch]\nmax_size = "50%"', ["scratch.max_size: '50%' is not a size"]),
         ("[scratch]\nmax_size = 5", ["scratch.max_size: Input should be a valid string"]),
         ('[scratch]\nfilesystems = "xfs"', ["scratch.filesystems: Input should be a valid array"]),
         (
             '[scratch]\nfilesystems = ["xfs", "zfs"]',
-            ["scratch.filesystems: 'zfs' is no file system that a cache can have"],
+            ["scratch.filesystems[1]: 'zfs' is no file system that a cache can have"],
         ),
         ('[scratch]\novercommit = "yes"', ["scratch.overcommit: Input should be a valid boolean"]),
         ("[scratch]\novercommit = 1", ["scratch.overcommit: Input should be a valid boolean"]),
@@ -130,12 +133,12 @@ def test_all_mistakes_at_once(tmp_path: Path) -> None:
     """
     assert sorted(mistakes(tmp_path, text)) == [
         "container.shm_size: 'big' is not a size",
-        "images.store: 'here' is not an absolute path",
-        "scratch.filesystems.1: Input should be a valid string",
-        "scratch.filesystems: 'btrfs' is no file system that a cache can have",
-        "scratch.filesystems: 'zfs' is no file system that a cache can have",
+        "images.store: 'here' is wrong: the path is not absolute",
+        "scratch.filesystems[1]: Input should be a valid string",
+        "scratch.filesystems[2]: 'zfs' is no file system that a cache can have",
+        "scratch.filesystems[3]: 'btrfs' is no file system that a cache can have",
         "scratch.max_size: Input should be a valid string",
-        "scratch.path: 'there' is not an absolute path",
+        "scratch.path: 'there' is wrong: the path is not absolute",
         "scratch.speed: there is no such setting",
         "sraccht: there is no such setting",
     ]
@@ -251,7 +254,7 @@ def test_a_broken_edit_keeps_the_last_good_form_and_says_so(tmp_path: Path, stat
     site_config(state, path)
     path.write_text('[images]\nstore = "a"\n')
     assert site_config(state, path).images.store == "/a"
-    assert "images.store: 'a' is not an absolute path" in (tmp_path / "log").read_text()
+    assert "images.store: 'a' is wrong: the path is not absolute" in (tmp_path / "log").read_text()
 
 
 def test_a_broken_file_with_no_good_form_is_the_sites_fault(tmp_path: Path, state: StateDirectory) -> None:
