@@ -15,6 +15,7 @@ import pytest
 
 TESTS = Path(__file__).parent
 os.environ.setdefault("SPANK_CONTAINER_SANDBOX", "test")  # before the sandbox is imported: a developer's stays up
+pytest_plugins = ["real_cluster"]
 
 TRY_KERNEL = """
 folder=$(mktemp -d)
@@ -36,6 +37,7 @@ NAMESPACES = {
     "kernel": (["unshare", "--mount"], TRY_KERNEL),
     "cluster": (["unshare", "--mount", "--uts", "--ipc", "--net", "--pid", "--fork"], TRY_KERNEL + TRY_CLUSTER),
 }
+MARKERS = {"kernel": ("kernel",), "cluster": ("cluster",), "security": ("cluster", "security")}
 
 
 @functools.cache
@@ -51,15 +53,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark by folder, and run the quick tests first."""
     for item in items:
         folder = item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
-        if folder in NAMESPACES:
-            item.add_marker(folder)
-    items.sort(key=_order)  # stable, so that pytest's grouping by a shared cluster stays
+        for marker in MARKERS.get(folder, ()):
+            item.add_marker(marker)
+    items.sort(key=_order)  # stable, so that pytest's grouping stays
 
 
-def _order(item: pytest.Item) -> int:
+def _order(item: pytest.Item) -> tuple[int, str]:
+    """Tests of one release of Slurm together, whatever their folder: they share its cluster."""
     if not item.get_closest_marker("cluster"):
-        return 0
-    return 2 if "cluster" in getattr(item, "fixturenames", ()) else 1
+        return 0, ""
+    if "cluster" not in getattr(item, "fixturenames", ()):
+        return 1, ""
+    return 2, item.callspec.params["cluster"]  # type: ignore[attr-defined]  # a pytest.Function has it, when parametrized
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,4 +1,4 @@
-"""The real cluster, one release of Slurm after the other.
+"""The real cluster, one release of Slurm after the other; fixtures for tests/cluster and tests/security.
 
 `cluster` is a `sandbox.cluster.Cluster` with two compute nodes, n1 and n2, shared by all tests of one release:
 
