@@ -8,7 +8,7 @@ from spank_container.request import JobRequest
 from spank_container.site_config import ContainerConfig, ImagesConfig, ScratchConfig, SiteConfig
 from spank_container.values.host_facts import Account, Group, HostFacts
 from spank_container.values.image_meta import ImageMeta
-from spank_container.values.image_ref import Digest, ImageId, ImageRef, PinnedImage, RegistryRef
+from spank_container.values.image_ref import Digest, ImageId, ImageRef, ImportedRef, PinnedImage, RegistryRef
 from spank_container.values.job import Job
 from spank_container.values.size import parse_size
 from spank_container.values.volume import (
@@ -64,7 +64,8 @@ def registry_refs(draw: st.DrawFn) -> RegistryRef:
     return RegistryRef(registry, repository, draw(_TAGS if digest is None else _TAGS | st.just("")), digest)
 
 
-IMAGE_REFS: st.SearchStrategy[ImageRef] = registry_refs() | DIGESTS.map(ImageId)
+_NAMES = st.lists(_COMPONENTS, min_size=1, max_size=3).map("/".join)
+IMAGE_REFS: st.SearchStrategy[ImageRef] = registry_refs() | st.builds(ImportedRef, _NAMES, _TAGS) | DIGESTS.map(ImageId)
 REQUESTS = st.builds(
     JobRequest,
     st.builds(PinnedImage, IMAGE_REFS, DIGESTS),

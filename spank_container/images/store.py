@@ -2,6 +2,7 @@
 
     images/sha256-HEX.squashfs    the tree          images/sha256-HEX.json    what is known of it (ImageMeta)
     tags/REGISTRY/REPOSITORY/:TAG and /@DIGEST      each holds the digest of an image, as text
+    tags/custom/NAME/:TAG                           the same for what was imported; no registry has such a name
     blobs/sha256/HEX              layers as the registry gave them, kept so that a shared base is downloaded once
 
 An image is there when its .json is: the .squashfs is renamed into place and on disk before it, a tag after it. What
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 from spank_container.errors import NodeError, ParseError, SiteError, UserError
 from spank_container.images import meta_json
 from spank_container.images.durable import locked, make_folder, sync, write_file
-from spank_container.values.image_ref import Digest, ImageId, ImageRef, RegistryRef, parse_digest
+from spank_container.values.image_ref import Digest, ImageId, ImageRef, ImportedRef, RegistryRef, parse_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,7 +90,7 @@ class Store:
         if digest and self.has(digest):
             return digest
         self._check_root()
-        hint = "see: spank-container images" if isinstance(ref, ImageId) else f"spank-container pull {ref}"
+        hint = f"spank-container pull {ref}" if isinstance(ref, RegistryRef) else "see: spank-container images"
         raise UserError(f"the image {ref} is not in the store", hint)
 
     def add(self, digest: Digest, convert: Callable[[Path], ImageMeta]) -> ImageMeta:
@@ -107,7 +108,7 @@ class Store:
                     self._convert(digest, convert)
         return self.meta(digest)
 
-    def tag(self, ref: RegistryRef, digest: Digest) -> None:
+    def tag(self, ref: RegistryRef | ImportedRef, digest: Digest) -> None:
         """Let `ref` mean `digest` from now on."""
         path = self._tag_path(ref)
         with _writing(path):
@@ -133,7 +134,9 @@ class Store:
         for path in self.tags.rglob("[:@]*"):
             repository = path.parent.relative_to(self.tags)
             if digest := self._pointer(path):
-                names.setdefault(digest, set()).add(f"docker:{repository}{path.name}")
+                name = f"{repository}{path.name}"
+                kind, _, imported = name.partition("/")
+                names.setdefault(digest, set()).add(f"custom:{imported}" if kind == "custom" else f"docker:{name}")
         return names
 
     def _convert(self, digest: Digest, convert: Callable[[Path], ImageMeta]) -> None:
@@ -162,9 +165,9 @@ class Store:
     def _is_whole(self, path: Path, digest: Digest) -> bool:
         return path.suffix == ".squashfs" and self.has(digest)
 
-    def _tagged(self, ref: RegistryRef) -> Digest | None:
+    def _tagged(self, ref: RegistryRef | ImportedRef) -> Digest | None:
         # NAME@DIGEST may name what came in under a tag: the digest says all, the name nothing.
-        return self._pointer(self._tag_path(ref)) or ref.digest
+        return self._pointer(self._tag_path(ref)) or (ref.digest if isinstance(ref, RegistryRef) else None)
 
     def _pointer(self, path: Path) -> Digest | None:
         data = self._read(path, _LARGEST_TAG)
@@ -201,7 +204,9 @@ class Store:
     def _lock_path(self, digest: Digest) -> Path:
         return self.images / f".{_file_name(digest)}.lock"
 
-    def _tag_path(self, ref: RegistryRef) -> Path:
+    def _tag_path(self, ref: RegistryRef | ImportedRef) -> Path:
+        if isinstance(ref, ImportedRef):
+            return self.tags / "custom" / ref.repository / f":{ref.tag}"
         # ":" and "@" cannot begin a component of a repository, so the tag `b` of `a` never meets the repository `a/b`.
         name = f"@{ref.digest}" if ref.digest else f":{ref.tag}"
         return self.tags / ref.registry / ref.repository / name

@@ -1,7 +1,7 @@
 """What a user types after --image=, as a value.
 
 docker:NAME[:TAG][@DIGEST] names an image in a registry, by Docker Hub's rules (docker.io, library/, latest);
-id:DIGEST names an image that is in the store. `docker:` may be left out.
+custom:NAME[:TAG] one that was imported from a file, id:DIGEST any that is in the store. `docker:` may be left out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*", re.ASCII)
 _REGISTRY = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?", re.ASCII)
 _LONGEST = 255
-_NOT_HERE = {"custom", "local"}  # Shifter's other kinds
+_NOT_HERE = {"local"}  # Shifter's other kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,17 @@ class RegistryRef:
 
 
 @dataclass(frozen=True, slots=True)
+class ImportedRef:
+    """An image that came from a file, under the name that its importer gave it."""
+
+    repository: str
+    tag: str
+
+    def __str__(self) -> str:
+        return f"custom:{self.repository}:{self.tag}"
+
+
+@dataclass(frozen=True, slots=True)
 class ImageId:
     """An image in the store, by its digest."""
 
@@ -55,7 +66,7 @@ class ImageId:
         return f"id:{self.digest}"
 
 
-ImageRef = RegistryRef | ImageId
+ImageRef = RegistryRef | ImportedRef | ImageId
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +93,15 @@ def parse_image_ref(text: str) -> ImageRef:
     _check_kind(text)
     if text.startswith("id:"):
         return ImageId(_digest_at(text, 3))
+    if text.startswith("custom:"):
+        return _imported_ref(text, len("custom:"))
     return _registry_ref(text, len("docker:") if text.startswith("docker:") else 0)
 
 
 def _check_kind(text: str) -> None:
     """What looks like another program's notation is not taken for a name in a registry."""
     kind, colon, _ = text.partition(":")
-    hint = "write docker:NAME:TAG or id:DIGEST"
+    hint = "write docker:NAME:TAG, custom:NAME:TAG or id:DIGEST"
     if colon and kind in _NOT_HERE:
         raise ParseError(f"--image: there are no {kind}: images here", text, (0, len(kind) + 1), hint)
     if "://" in text:
@@ -108,15 +121,26 @@ def _registry_ref(text: str, start: int) -> RegistryRef:
         name_end = len(text)
     else:
         digest = _digest_at(text, name_end + 1)
-    tag_colon = text.rfind(":", max(start, text.rfind("/", start, name_end)), name_end)
-    tag = "" if digest else "latest"
-    if tag_colon >= 0:
-        tag = _tag_at(text, tag_colon + 1, name_end)
-        name_end = tag_colon
-    if name_end == start:
-        raise _empty(text, start)
+    name_end, tag = _tag_before(text, start, name_end)
+    tag = tag or ("" if digest else "latest")
     registry, repository = _registry_and_repository(text, start, name_end)
     return RegistryRef(registry, repository, tag, digest)
+
+
+def _imported_ref(text: str, start: int) -> ImportedRef:
+    name_end, tag = _tag_before(text, start, len(text))
+    _check_repository(text, start, name_end)
+    return ImportedRef(text[start:name_end], tag or "latest")
+
+
+def _tag_before(text: str, start: int, end: int) -> tuple[int, str]:
+    """Where the name ends, and the tag behind it, if there is one."""
+    colon = text.rfind(":", max(start, text.rfind("/", start, end)), end)
+    tag = _tag_at(text, colon + 1, end) if colon >= 0 else ""
+    end = colon if colon >= 0 else end
+    if end == start:
+        raise _empty(text, start)
+    return end, tag
 
 
 def _digest_at(text: str, start: int) -> Digest:

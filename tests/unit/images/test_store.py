@@ -16,7 +16,7 @@ import pytest
 from spank_container.errors import NodeError, SiteError, UserError
 from spank_container.images.store import Store
 from spank_container.values.image_meta import ImageMeta
-from spank_container.values.image_ref import Digest, ImageId, RegistryRef, parse_image_ref
+from spank_container.values.image_ref import Digest, ImageId, ImportedRef, RegistryRef, parse_image_ref
 
 DIGEST = Digest("sha256:" + "a" * 64)
 OTHER = Digest("sha256:" + "b" * 64)
@@ -35,9 +35,9 @@ META = ImageMeta(
 )
 
 
-def ref(text: str) -> RegistryRef:
+def ref(text: str) -> RegistryRef | ImportedRef:
     parsed = parse_image_ref(text)
-    assert isinstance(parsed, RegistryRef)
+    assert not isinstance(parsed, ImageId)
     return parsed
 
 
@@ -94,6 +94,15 @@ def test_a_tag_and_a_repository_of_one_name(store: Store) -> None:
         assert store.resolve(ref(text)) == DIGEST
     (image,) = store.list()
     assert image.names == ("docker:r.example/a/b:c", "docker:r.example/a:b", "docker:r.example/a@" + OTHER)
+
+
+def test_an_imported_image_has_a_name_that_no_registry_has(store: Store) -> None:
+    store.add(DIGEST, convert)
+    store.tag(ref("custom:a/b:c"), DIGEST)
+    assert store.resolve(ref("custom:a/b:c")) == DIGEST
+    assert [image.names for image in store.list()] == [("custom:a/b:c",)]
+    with pytest.raises(UserError):
+        store.resolve(ref("docker:a/b:c"))
 
 
 def test_the_longest_names_fit(store: Store) -> None:

@@ -4,11 +4,11 @@ import pytest
 from builders import DIGEST, OTHER_DIGEST
 
 from spank_container.errors import ParseError
-from spank_container.values.image_ref import Digest, ImageId, RegistryRef, parse_digest, parse_image_ref
+from spank_container.values.image_ref import Digest, ImageId, ImportedRef, RegistryRef, parse_digest, parse_image_ref
 
 NAME_HINT = "lower-case letters and digits, with '.', '_', '-' and '/' between them"
 DIGEST_HINT = "a digest is sha256: and 64 hexadecimal digits"
-KIND_HINT = "write docker:NAME:TAG or id:DIGEST"
+KIND_HINT = "write docker:NAME:TAG, custom:NAME:TAG or id:DIGEST"
 EMPTY_HINT = "give an image, as docker:debian:trixie"
 
 
@@ -99,6 +99,15 @@ def test_a_digest_with_a_newline_behind_it_is_none() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "name", "tag"),
+    [("custom:load_test:v1", "load_test", "v1"), ("custom:a/b", "a/b", "latest"), ("custom:docker:1", "docker", "1")],
+)
+def test_imported_images(text: str, name: str, tag: str) -> None:
+    assert parse_image_ref(text) == ImportedRef(name, tag)
+    assert parse_image_ref(str(ImportedRef(name, tag))) == ImportedRef(name, tag)
+
+
+@pytest.mark.parametrize(
     ("text", "message", "marker", "hint"),
     [
         ("", "the name is empty", "^", EMPTY_HINT),
@@ -125,7 +134,10 @@ def test_a_digest_with_a_newline_behind_it_is_none() -> None:
         ("id:alpine", "this is no digest", "   ^~~~~~", DIGEST_HINT),
         ("debian@", "this is no digest", "       ^", DIGEST_HINT),
         ("a/b@sha256:1234", "this is no digest", "    ^~~~~~~~~~~", DIGEST_HINT),
-        ("custom:load:v1", "there are no custom: images here", "^~~~~~~", KIND_HINT),
+        ("custom:", "the name is empty", "       ^", EMPTY_HINT),
+        ("custom:load:", "the tag is empty", "            ^", "give a tag (app:1.2) or a digest (app@sha256:...)"),
+        ("custom:../x", "this is no image name", "       ^~", NAME_HINT),
+        ("custom:x.io:5/a", "this is no image name", "       ^~~~~~", NAME_HINT),
         ("local:/", "there are no local: images here", "^~~~~~", KIND_HINT),
         ("docker://debian", "a URL is no image name", "       ^~", KIND_HINT),
         ("https://x.io/a", "a URL is no image name", "      ^~", KIND_HINT),
