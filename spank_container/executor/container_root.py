@@ -110,9 +110,9 @@ def build_root(ops: Sequence[InsideOp], sources: Mapping[str, int], image: str, 
                 mounts.attach(root, place)
             case Bind():
                 if op.target in sources:
-                    _attach(sources[op.target], root, op.target)
+                    _attach(sources[op.target], root, op.target, by_user=bool(op.owner) and not op.optional)
             case AttachScratch():
-                _attach(sources[op.name], root, op.target)
+                _attach(sources[op.name], root, op.target, by_user=True)
             case MountTmpfs():
                 options = {"size": op.size, "mode": f"{op.mode:o}"}
                 with mounts.closing(mounts.new_filesystem("tmpfs", options)) as tree:
@@ -151,11 +151,8 @@ def _make_mount_point(op: MakeMountPoint, sources: Mapping[str, int], skeleton: 
             return  # an optional source that is out of reach
         directory = stat.S_ISDIR(os.fstat(sources[op.target]).st_mode)
     path = _skeleton_path(skeleton, image, op.target, follow=op.follow)
-    if op.by_user and is_protected(f"/{path}"):
-        raise UserError(
-            f"--volume: {op.target} leads to /{path} in this image, which belongs to the container itself",
-            hint="choose another target",
-        )
+    if op.by_user:
+        _refuse_protected(op.target, f"/{path}", "in this image")
     if directory:
         _make_directories(skeleton, image, PurePosixPath(path))
     else:
@@ -192,9 +189,19 @@ def _make_file(skeleton: int, path: str, content: str) -> None:
         file.write(content)
 
 
-def _attach(tree: int, root: int, target: str) -> None:
+def _refuse_protected(target: str, path: str, where: str) -> None:
+    if is_protected(path):
+        raise UserError(
+            f"--volume: {target} leads {where} to {path}, which belongs to the container itself",
+            hint="choose another target",
+        )
+
+
+def _attach(tree: int, root: int, target: str, *, by_user: bool = False) -> None:
     try:
         with mounts.closing(mounts.open_inside(root, target)) as place:
+            if by_user:  # on a volume of theirs users may put a link, and swap it at any time
+                _refuse_protected(target, mounts.path_inside(root, place), "through a link on another volume")
             mounts.move(tree, place)
     except OSError as error:
         if error.errno in _USERS_FAULT:

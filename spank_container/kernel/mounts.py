@@ -73,6 +73,12 @@ def open_inside(root: int, path: str) -> int:
     return syscalls.openat2(root, relative, os.O_PATH, resolve)
 
 
+def path_inside(root: int, place: int) -> str:
+    """Where `place`, which `open_inside` gave, lies below the mount `root`: what was opened, whatever is there now."""
+    top, path = (os.readlink(f"/proc/self/fd/{descriptor}") for descriptor in (root, place))
+    return path.removeprefix(top) or "/"
+
+
 def open_no_magic(path: str, flags: int) -> int:
     """open(2), but never through one of /proc's magic links.
 

@@ -235,7 +235,7 @@ def test_a_source_behind_a_magic_link_of_proc_is_refused(node: Node, link: str) 
 def test_a_link_of_the_image_leads_no_volume_over_the_containers_own(node: Node) -> None:
     text = failed_text(node, node.environment(volumes=(f"{node.path}/work:/trap",)))
     assert text == (
-        "--volume: /trap leads to /etc in this image, which belongs to the container itself\n"
+        "--volume: /trap leads in this image to /etc, which belongs to the container itself\n"
         "hint: choose another target\n"
     )
     text = failed_text(node, node.environment(volumes=(f"{node.path}/work:/loop/x",)))
@@ -250,6 +250,20 @@ def test_a_place_that_is_not_on_the_other_volume_is_refused(node: Node) -> None:
         "--volume: nothing can be mounted at /data/absent: No such file or directory\n"
         "hint: a target on another volume must be there already, and be a folder where the source is one\n"
     )
+
+
+@isolated
+@pytest.mark.parametrize(
+    ("link", "place"), [("/etc", "/etc"), ("../etc/", "/etc"), ("/proc/sys", "/proc/sys"), ("/", "/")]
+)
+def test_a_link_on_a_volume_leads_no_other_volume_over_the_containers_own(node: Node, link: str, place: str) -> None:
+    (node.path / "work/trap").symlink_to(link)
+    for flags in ("", ":perNodeCache=size=16M,fs=ext4"):
+        volumes = (f"{node.path}/work:/zone", f"{node.path}/work:/zone/trap{flags}")
+        assert failed_text(node, node.environment(volumes=volumes)) == (
+            f"--volume: /zone/trap leads through a link on another volume to {place}, which belongs to the container itself\n"
+            "hint: choose another target\n"
+        )
 
 
 @isolated
