@@ -7,16 +7,18 @@ scratch by the same parsers that read the options. pydantic is not used, since e
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, astuple, dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
 from spank_container.errors import NodeError, UserError
-from spank_container.values.image_ref import PinnedImage, parse_digest, parse_image_ref
+from spank_container.values.image_ref import ImageRef, PinnedImage, parse_digest, parse_image_ref
 from spank_container.values.job import Job, StepSurroundings
+from spank_container.values.task import TaskSpec, parse_entrypoint, parse_variables, parse_workdir
 from spank_container.values.volume import VolumeSpec, host_path, parse_volumes
+from spank_container.values.writable import WritableSpec, parse_writable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 REQUEST_VARIABLE = "SPANK_CONTAINER_REQUEST"
 _VERSION = 1
@@ -28,12 +30,32 @@ _MOST_VOLUMES = 128
 class JobRequest:
     """What the user asked for, with the image resolved; no two volumes have the same target.
 
-    A step's own request carries its `surroundings`, which decide nothing but /var/hostsfile and the folder shown.
+    A step's own request carries its `surroundings`, which decide nothing but /var/hostsfile and the folder shown; one
+    that `joins` runs in its job's own container. `typed` is the image in the user's words.
     """
 
     image: PinnedImage
     volumes: tuple[VolumeSpec, ...] = ()
     surroundings: StepSurroundings | None = None
+    task: TaskSpec = TaskSpec()  # noqa: RUF009  # frozen: nobody can change the one that all share
+    writable: WritableSpec | None = None
+    joins: bool = False
+    typed: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises UserError for a writable container in a cache that there is not."""
+        cache = self.writable and self.writable.cache
+        if cache and cache not in {volume.target for volume in self.volumes if volume.scratch}:
+            raise UserError(
+                f"--image-writable: there is no perNodeCache at {cache}",
+                hint=f"add --volume=/PATH/TO/CACHE:{cache}:perNodeCache=size=100G, or give a size",
+            )
+
+    @property
+    def image_request(self) -> str:
+        """The image as typed, less the kind before it: what Shifter calls the image request."""
+        canonical = str(self.image.reference)
+        return (self.typed or canonical).removeprefix(f"{canonical.partition(':')[0]}:")
 
     def to_json(self) -> str:
         """Canonical: the same request is always the same text, one line. Raises UserError where Slurm has no room."""
@@ -43,12 +65,24 @@ class JobRequest:
             "version": _VERSION,
             "volumes": [str(volume) for volume in self.volumes],
         }
-        if self.surroundings:
-            document["surroundings"] = asdict(self.surroundings)
-        text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+        text = json.dumps(document | self._options(), sort_keys=True, separators=(",", ":"))
         if len(text) > _LONGEST:
             raise _too_long()
         return text
+
+    def _options(self) -> dict[str, object]:
+        """The members that are left out where they say nothing: "" does say something."""
+        options = {
+            "surroundings": asdict(self.surroundings) if self.surroundings else None,
+            "environment": list(self.task.environment) or None,
+            "clear_environment": self.task.clear_environment or None,
+            "workdir": self.task.workdir,
+            "entrypoint": self.task.entrypoint,
+            "writable": None if self.writable is None else str(self.writable),
+            "joins": self.joins or None,
+            "typed": self.typed or None,
+        }
+        return {name: value for name, value in options.items() if value is not None}
 
 
 def parse_volume_options(options: Iterable[str]) -> tuple[VolumeSpec, ...]:
@@ -72,23 +106,78 @@ def parse_request(text: str) -> JobRequest:
     if len(text) > _LONGEST:
         raise _too_long()
     try:
-        document = json.loads(text)
-        surroundings = _surroundings(document)
-        image, digest, volumes = _members(document)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        document = _checked(json.loads(text))
+    except (ValueError, TypeError, RecursionError) as error:
         raise _not_ours() from error
-    reference = parse_image_ref(image)
-    return JobRequest(PinnedImage(reference, parse_digest(digest)), parse_volume_options(volumes), surroundings)
+    reference = parse_image_ref(document["image"])
+    return JobRequest(
+        PinnedImage(reference, parse_digest(document["digest"])),
+        parse_volume_options(document["volumes"]),
+        StepSurroundings(**document["surroundings"]) if "surroundings" in document else None,
+        _task(document),
+        parse_writable(document["writable"]) if "writable" in document else None,
+        "joins" in document,
+        _typed(document, reference),
+    )
 
 
-def _surroundings(document: dict[str, dict[str, str]]) -> StepSurroundings | None:
-    """Takes the member out of the document; TypeError for anything but three texts."""
-    if "surroundings" not in document:
-        return None
-    found = StepSurroundings(**document.pop("surroundings"))
-    if not all(isinstance(text, str) for text in astuple(found)):
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_surroundings(value: object) -> bool:
+    names = {one.name for one in fields(StepSurroundings)}
+    return isinstance(value, dict) and value.keys() == names and all(map(_is_text, value.values()))
+
+
+_REQUIRED: dict[str, Callable[[object], bool]] = {
+    "digest": _is_text,
+    "image": _is_text,
+    "version": lambda value: value == _VERSION,
+    "volumes": _is_texts,
+}
+_MEMBERS: dict[str, Callable[[object], bool]] = _REQUIRED | {
+    "surroundings": _is_surroundings,
+    "environment": _is_texts,
+    "clear_environment": lambda value: value is True,
+    "workdir": _is_text,
+    "entrypoint": _is_text,
+    "writable": _is_text,
+    "joins": lambda value: value is True,
+    "typed": _is_text,
+}
+
+
+def _checked(document: Any) -> dict[str, Any]:  # noqa: ANN401  # it is JSON
+    """The document, if its members are those that we know, of the right types; else TypeError."""
+    if not isinstance(document, dict) or not _REQUIRED.keys() <= document.keys() <= _MEMBERS.keys():
         raise TypeError
-    return found
+    if not all(_MEMBERS[name](value) for name, value in document.items()):
+        raise TypeError
+    if "joins" in document and (document["volumes"] or "writable" in document):
+        raise TypeError  # what it asks for, the job's container has not
+    return document
+
+
+def _task(document: dict[str, Any]) -> TaskSpec:
+    return TaskSpec(
+        parse_variables(document.get("environment", ())),
+        "clear_environment" in document,
+        parse_workdir(document["workdir"]) if "workdir" in document else None,
+        parse_entrypoint(document["entrypoint"]) if "entrypoint" in document else None,
+    )
+
+
+def _typed(document: dict[str, Any], reference: ImageRef) -> str:
+    """It must mean the image that it stands for, since tasks are told it."""
+    typed: str = document.get("typed", "")
+    if typed and parse_image_ref(typed) != reference:
+        raise _not_ours()
+    return typed
 
 
 def surrounded(job: Job, request: JobRequest) -> Job:
@@ -105,19 +194,8 @@ def step_surroundings(environment: Mapping[str, str], workdir: str) -> StepSurro
     return StepSurroundings(nodes, cpus, workdir)
 
 
-def _members(document: object) -> tuple[str, str, list[str]]:
-    if not isinstance(document, dict) or document.keys() != {"digest", "image", "version", "volumes"}:
-        raise TypeError
-    image, digest, volumes = document["image"], document["digest"], document["volumes"]
-    if document["version"] != _VERSION or not isinstance(volumes, list):
-        raise TypeError
-    if not all(isinstance(member, str) for member in (image, digest, *volumes)):
-        raise TypeError
-    return image, digest, volumes
-
-
 def _too_long() -> UserError:
-    return UserError("the job's container request is too long", hint="use fewer volumes, or shorter paths")
+    return UserError("the job's container request is too long", hint="use fewer or shorter volumes and variables")
 
 
 def _not_ours() -> UserError:

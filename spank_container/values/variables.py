@@ -5,17 +5,34 @@ from __future__ import annotations
 import os
 import re
 
-_PROTECTED = (
-    "SLURM",
-    "SPANK",
-    "_SLURM",
-    "PMI",
-    "PALS_",
-    "CUDA_VISIBLE_",
-    "ROCR_VISIBLE_",
-    "ZE_AFFINITY_",
-    "GPU_DEVICE_",
-)
+_TASK = "Slurm tells a task with it what it is"
+_MPI = "the start of MPI tells a task with it where its peers are"
+_NETWORK = "Slurm gives a task its part of the network with it"
+_GPU = "it says which GPUs a task may use, which Slurm chooses"
+_OURS = "spank-container tells a task with it what it runs in"
+
+# What a name begins with, and why nobody may overwrite it: neither image nor site nor --image-env. From what the plugins
+# of Slurm 22.05 to 26.05 set; docs/reference/environment.md has it too.
+PROTECTED = {
+    "SLURM": _TASK,
+    "SPANK": _TASK,
+    "_SLURM": _TASK,
+    "PMI": _MPI,  # PMI_ of mpi/pmi2 and mpi/cray_shasta, PMIX_ of mpi/pmix
+    "PALS_": _MPI,  # mpi/cray_shasta
+    "OMPI_MCA_orte_precondition_transports": _MPI,  # mpi/pmix
+    "SLINGSHOT_": _NETWORK,  # switch/hpe_slingshot
+    "OMPI_MCA_btl_openib_if_include": _NETWORK,  # gres/nic
+    "CUDA_VISIBLE_DEVICES": _GPU,  # gres/gpu, this and the next four
+    "ROCR_VISIBLE_DEVICES": _GPU,
+    "HIP_VISIBLE_DEVICES": _GPU,
+    "GPU_DEVICE_ORDINAL": _GPU,
+    "ZE_AFFINITY_MASK": _GPU,
+    "NVIDIA_VISIBLE_DEVICES": _GPU,  # most images of NVIDIA's say "all" in it
+    "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": _GPU,  # gres/mps
+    "SHIFTER_IMAGE": _OURS,
+    "SHIFTER_RUNTIME": _OURS,
+}
+_BEGINNINGS = tuple(PROTECTED)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
@@ -26,7 +43,12 @@ def is_variable_name(text: str) -> bool:
 
 def is_protected_variable(name: str) -> bool:
     """What Slurm, the process managers and the choice of GPUs say about a task is never overwritten."""
-    return name.startswith(_PROTECTED)
+    return name.startswith(_BEGINNINGS)
+
+
+def why_protected(name: str) -> str:
+    """Why nobody may overwrite the variable, in words; empty when everybody may."""
+    return next((reason for beginning, reason in PROTECTED.items() if name.startswith(beginning)), "")
 
 
 def is_value(text: str) -> bool:

@@ -22,7 +22,7 @@ from spank_container.values.job import Job, StepSurroundings
 from spank_container.values.volume import HostPath
 
 FORGED = "SPANK_CONTAINER_REQUEST does not hold a container request\nhint: do not set it by hand; submit with --image and --volume"
-TOO_LONG = "the job's container request is too long\nhint: use fewer volumes, or shorter paths"
+TOO_LONG = "the job's container request is too long\nhint: use fewer or shorter volumes and variables"
 
 
 def text(**changes: Any) -> str:  # noqa: ANN401  # whatever a user may write there
