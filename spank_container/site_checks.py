@@ -9,10 +9,11 @@ import re
 from typing import TYPE_CHECKING, TypeVar
 
 from spank_container.errors import ParseError
+from spank_container.values.address import parse_address
 from spank_container.values.site_mount import parse_site_mount
 from spank_container.values.size import parse_size
 from spank_container.values.variables import is_protected_variable, is_value, is_variable_name
-from spank_container.values.volume import FILESYSTEMS, path_fault
+from spank_container.values.volume import FILESYSTEMS, typed_path_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,7 +47,7 @@ def _values(settings: object, table: str, name: str) -> Iterator[tuple[str, obje
 
 
 def _path(text: str) -> str:
-    fault = path_fault(text)
+    fault = typed_path_fault(text)
     return f"is wrong: {fault[0]}" if fault else ""
 
 
@@ -90,6 +91,22 @@ def _mount(text: str) -> str:
     return ""
 
 
+def _address(text: str) -> str:
+    try:
+        parse_address(text)
+    except ParseError as error:
+        return f"is wrong: {error.message}"
+    return ""
+
+
+def _positive(number: int) -> str:
+    return "" if number >= 1 else "is not at least 1"
+
+
+def _not_negative(number: int) -> str:
+    return "" if number >= 0 else "is less than 0"
+
+
 def _setting(text: str) -> str:
     name, equals, value = text.partition("=")
     if not equals:
@@ -109,6 +126,7 @@ def _variable(name: str) -> str:
 
 _TEXTS: dict[tuple[str, str], Callable[[str], str]] = {
     ("images", "store"): _path,
+    ("images", "blob_cache"): _size,
     ("scratch", "path"): _path_or_none,
     ("scratch", "max_size"): _size_or_none,
     ("scratch", "filesystems"): _filesystem,
@@ -124,5 +142,18 @@ _TEXTS: dict[tuple[str, str], Callable[[str], str]] = {
     ("environment", "prepend"): _setting,
     ("environment", "append"): _setting,
     ("environment", "unset"): _variable,
+    ("gateway", "addresses"): _address,
+    ("gateway", "listen"): _address,
+    ("gateway", "munge_socket"): _path_or_none,
+    ("gateway", "state"): _path,
 }
-_NUMBERS: dict[tuple[str, str], Callable[[int], str]] = {("container", "name_service_timeout"): _seconds}
+_NUMBERS: dict[tuple[str, str], Callable[[int], str]] = {
+    ("container", "name_service_timeout"): _seconds,
+    ("gateway", "workers"): _positive,
+    ("gateway", "most_pulls"): _positive,
+    ("gateway", "attempts"): _positive,
+    ("gateway", "retry_delay"): _not_negative,
+    ("gateway", "failure_days"): _not_negative,
+    ("gateway", "expire_days"): _not_negative,
+    ("gateway", "removal_days"): _not_negative,
+}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spank_container.errors import ParseError
-from spank_container.values.volume import ContainerPath, HostPath, is_below, normal, path_fault
+from spank_container.values.volume import ContainerPath, HostPath, is_below, normal, typed_path_fault
 
 _KEPT = ("/proc", "/sys", "/dev", "/opt/spank-container", "/opt/udiImage")
 _FLAGS = ("ro", "rw", "optional")
@@ -40,7 +40,7 @@ def parse_site_mount(text: str) -> SiteMount:
 
 
 def _check_path(text: str, path: str, start: int) -> None:
-    if fault := path_fault(path):
+    if fault := typed_path_fault(path):
         raise ParseError(fault[0], text, (start, start + len(path)), fault[1])
 
 

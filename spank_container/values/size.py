@@ -1,4 +1,4 @@
-"""Sizes in bytes, as people type them: 1G, 1.5G, 500k, 1e3."""
+"""Sizes in bytes, as people type them: 1G, 1.5G, .5T, 500k, 500KB, 1KiB, 512b, 1e3."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from spank_container.errors import ParseError
 
 _UNITS = "kmgtpe"
 _SIZE = re.compile(
-    r"(?P<number>\d+(?:\.\d+)?(?:[eE]\d{1,3})?)(?:(?P<unit>[kmgtpe])(?:i?b)?)?", re.IGNORECASE | re.ASCII
+    r"(?P<number>(?:\d+(?:\.\d+)?|\.\d+)(?:e\d{1,3})?)(?:(?P<unit>[kmgtpe])(?:i?b)?|b)?", re.IGNORECASE | re.ASCII
 )
 _LARGEST = 2**63 - 1  # off_t
 

@@ -1,10 +1,12 @@
 """What a user types after --volume=, as values: SOURCE:TARGET[:FLAG...][;...], Shifter's grammar.
 
-Nothing is filtered silently: what is not understood is an error with a caret under it.
+Nothing is filtered silently: what is not understood is an error with a caret under it. What is empty between two
+separators means nothing, as in Shifter: scripts write `$FROM:$TO:$FLAGS`, with or without flags.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NewType
@@ -20,7 +22,9 @@ ContainerPath = NewType("ContainerPath", str)
 FILESYSTEMS = ("xfs", "ext4")
 PROTECTED = ("/etc", "/proc", "/sys", "/dev", "/opt/spank-container", "/opt/udiImage")
 SMALLEST_SCRATCH = {"xfs": 300 * 1024**2, "ext4": 8 * 1024**2}  # mkfs.xfs refuses less than 300 MB since xfsprogs 5.19
+_FLAGS_HINT = "ro, rw and perNodeCache=size=... are known, with a : between them"
 _BLOCK_SIZES = {1024, 2048, 4096}  # mkfs.xfs makes none below, the kernel mounts none larger than a page
+_UNEXPANDED = re.compile(r"\$(?:[A-Za-z_]\w*|\{[^}/]*\}?|\([^)/]*\)?)", re.ASCII)
 _LONGEST_PATH, _LONGEST_NAME = 4095, 255  # PATH_MAX, less the NUL, and NAME_MAX of limits.h
 
 
@@ -77,15 +81,29 @@ def host_path(text: str) -> HostPath | None:
 def path_fault(path: str) -> tuple[str, str] | None:
     """What is wrong with it and what to do, if anything is."""
     parts = path.split("/")
+    if '"' in path:
+        return "the path holds a quote", "quotes may only stand round a whole SOURCE:TARGET"
     if not path.startswith("/"):
         return "the path is not absolute", "begin it with /"
-    if not path.isprintable() or '"' in path:
-        return "the path holds a quote or an unprintable character", "rename the folder"
+    if not path.isprintable():
+        return "the path holds an unprintable character", "rename the folder"
     if ".." in parts:
         return "the path has a .. in it", "write the path without .."
     if len(path.encode()) > _LONGEST_PATH or any(len(part.encode()) > _LONGEST_NAME for part in parts):
         return "the path is too long", f"{_LONGEST_PATH} bytes at most, and {_LONGEST_NAME} between two /"
     return None
+
+
+def typed_path_fault(path: str) -> tuple[str, str] | None:
+    """Likewise, of what a person has typed: Slurm replaces no $NAME, and a shell no ~ behind a `=`.
+
+    So a folder that is really called $NAME cannot be named; a target that is called so would be a surprise.
+    """
+    if path.startswith("~"):
+        return "nothing replaces the ~ here", "write the path itself; on a command line, $HOME"
+    if found := _UNEXPANDED.search(path):
+        return f"nothing replaces {found[0]} here", "write the path itself: no shell reads #SBATCH lines"
+    return path_fault(path)
 
 
 def normal(path: str) -> str:
@@ -119,15 +137,15 @@ class _Element:
     def volume(self) -> VolumeSpec:
         if len(self._fields) < 2:
             raise self._error("a volume needs a source and a target", self._start, self._end, "write SOURCE:TARGET")
-        source, target, *flags = self._fields
-        read_only, scratch = self._flags(flags)
-        return VolumeSpec(HostPath(self._path(*source)), ContainerPath(self._target(*target)), read_only, scratch)
+        source, target = HostPath(self._path(*self._fields[0])), ContainerPath(self._target(*self._fields[1]))
+        read_only, scratch = self._flags([flag for flag in self._fields[2:] if flag[0]])
+        return VolumeSpec(source, target, read_only, scratch)
 
     def _error(self, message: str, start: int, end: int, hint: str) -> ParseError:
         return ParseError(f"--volume: {message}", self._text, (start, max(end, start + 1)), hint)
 
     def _path(self, path: str, start: int) -> str:
-        if fault := path_fault(path):
+        if fault := typed_path_fault(path):
             message, hint = fault
             raise self._error(message, start, start + len(path), hint)
         return normal(path)
@@ -151,7 +169,7 @@ class _Element:
             elif flag.lower() in {"ro", "rw"}:
                 seen[key] = None
             else:
-                raise self._error("there is no such flag", start, end, "ro, rw and perNodeCache=size=... are known")
+                raise self._error("there is no such flag", start, end, _FLAGS_HINT)
         if {"ro", "rw"} <= seen.keys() or {"ro", "pernodecache"} <= seen.keys():
             start, end = flags[0][1], self._end
             raise self._error("these flags contradict each other", start, end, "a perNodeCache is rw; else ro or rw")
@@ -159,7 +177,9 @@ class _Element:
 
     def _scratch(self, argument: str, start: int, end: int) -> ScratchSpec:
         found: dict[str, int | str] = {}
-        for setting, position in _with_offsets(argument, end - len(argument), separator=",") if argument else ():
+        for setting, position in _with_offsets(argument, end - len(argument), separator=","):
+            if not setting:
+                continue
             key, _, value = setting.partition("=")
             if key.lower() in found:
                 raise self._error(f"{key} stands twice", position, position + len(setting), "give it once")

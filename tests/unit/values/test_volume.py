@@ -18,6 +18,9 @@ SETTINGS_HINT = "size=, fs=xfs, fs=ext4, bs= and method=loop are known"
 SIZE_HINT = "write perNodeCache=size=100G"
 CONTRARY_HINT = "a perNodeCache is rw; else ro or rw"
 OUTSIDE_HINT = "choose a target outside /etc, /proc, /sys, /dev, /opt/spank-container, /opt/udiImage"
+FLAGS_HINT = "ro, rw and perNodeCache=size=... are known, with a : between them"
+QUOTE_HINT = "quotes may only stand round a whole SOURCE:TARGET"
+SHELL_HINT = "write the path itself: no shell reads #SBATCH lines"
 LENGTH_HINT = "4095 bytes at most, and 255 between two /"
 
 
@@ -41,7 +44,9 @@ def marked(message: str, text: str, marker: str, hint: str) -> str:
         ("/a:/b", "/a", "/b"),
         ("//a/./b//:/c/.//d/", "/a/b", "/c/d"),
         ("/:/host", "/", "/host"),
-        ("/a b,$c@d'~:/x y", "/a b,$c@d'~", "/x y"),
+        ("/a b,$5@d'~:/x y", "/a b,$5@d'~", "/x y"),
+        ("/C$:/a$", "/C$", "/a$"),
+        ("/a/~:/b", "/a/~", "/b"),
         ("/a..b:/..c", "/a..b", "/..c"),
         ("/日本/é:/x", "/日本/é", "/x"),
         ('"/a:/b"', "/a", "/b"),
@@ -51,7 +56,10 @@ def marked(message: str, text: str, marker: str, hint: str) -> str:
         ("/a:/opt/x", "/a", "/opt/x"),
         ("/a:/opt/spank-containers", "/a", "/opt/spank-containers"),
         ("/a:/var", "/a", "/var"),
+        ("/a:/var/tmp", "/a", "/var/tmp"),
         ("/a:/tmp", "/a", "/tmp"),
+        ("/a:/b:", "/a", "/b"),
+        ('"/a:/b::"', "/a", "/b"),
         ("/a:/usr", "/a", "/usr"),
         (f"/{'a' * 255}:/{'é' * 127}", f"/{'a' * 255}", f"/{'é' * 127}"),
         (f"{'/abc' * 1023}/de:/x", f"{'/abc' * 1023}/de", "/x"),
@@ -72,6 +80,7 @@ def test_several_volumes() -> None:
 @pytest.mark.parametrize(("flag", "read_only"), [("ro", True), ("RO", True), ("rw", False), ("Rw", False)])
 def test_read_only_or_not(flag: str, read_only: bool) -> None:  # noqa: FBT001
     assert parse_volumes(f"/a:/b:{flag}") == (volume("/a", "/b", read_only=read_only),)
+    assert parse_volumes(f"/a:/b::{flag}:") == (volume("/a", "/b", read_only=read_only),)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +92,8 @@ def test_read_only_or_not(flag: str, read_only: bool) -> None:  # noqa: FBT001
         ("perNodeCache=size=300M,bs=4k,method=loop", ScratchSpec(300 << 20, "xfs", 4096)),
         ("perNodeCache=bs=1024,size=1.5G:rw", ScratchSpec(3 << 29, "xfs", 1024)),
         ("rw:perNodeCache=bs=2K,size=1e9,fs=ext4", ScratchSpec(10**9, "ext4", 2048)),
+        ("perNodeCache=,size=1G,,", ScratchSpec(1 << 30)),
+        ("perNodeCache=Method=LOOP,Fs=EXT4,Size=.5g,BS=4KiB", ScratchSpec(1 << 29, "ext4", 4096)),
     ],
 )
 def test_a_cache(flags: str, scratch: ScratchSpec) -> None:
@@ -120,15 +131,24 @@ def test_the_canonical_text(volumes: VolumeSpec, text: str) -> None:
         (":/b", "the path is not absolute", "^", "begin it with /"),
         ("/a:", "the path is not absolute", "   ^", "begin it with /"),
         ("/a: /b", "the path is not absolute", "   ^~~", "begin it with /"),
-        ("$HOME:/b", "the path is not absolute", "^~~~~", "begin it with /"),
-        ('/a"b:/c', "the path holds a quote or an unprintable character", "^~~~", "rename the folder"),
-        ('"/a:/b";"/c":/d', "the path is not absolute", "        ^~~~", "begin it with /"),
+        ("$HOME:/b", "nothing replaces $HOME here", "^~~~~", SHELL_HINT),
+        ("/s/${USER}/d:/b", "nothing replaces ${USER} here", "^~~~~~~~~~~~", SHELL_HINT),
+        ("/s/$(id -un)/d:/b", "nothing replaces $(id -un) here", "^~~~~~~~~~~~~~", SHELL_HINT),
+        ("/a:/home/$USER/b", "nothing replaces $USER here", "   ^~~~~~~~~~~~~", SHELL_HINT),
+        ("/a:/b/${x", "nothing replaces ${x here", "   ^~~~~~", SHELL_HINT),
+        ("~/a:/b", "nothing replaces the ~ here", "^~~", "write the path itself; on a command line, $HOME"),
+        ("/a:~", "nothing replaces the ~ here", "   ^", "write the path itself; on a command line, $HOME"),
+        ('/a"b:/c', "the path holds a quote", "^~~~", QUOTE_HINT),
+        ('/a:"/b c":ro', "the path holds a quote", "   ^~~~~~", QUOTE_HINT),
+        ('"/a:/b";"/c":/d', "the path holds a quote", "        ^~~~", QUOTE_HINT),
+        ('"/a:/b;/c:/d"', "the path holds a quote", "^~~", QUOTE_HINT),
         ("/a/..:/b", "the path has a .. in it", "^~~~~", "write the path without .."),
         ("/a:/b/../etc", "the path has a .. in it", "   ^~~~~~~~~", "write the path without .."),
-        ("/a:/b:", "there is no such flag", "      ^", "ro, rw and perNodeCache=size=... are known"),
-        ("/a:/b::ro", "there is no such flag", "      ^", "ro, rw and perNodeCache=size=... are known"),
-        ("/a:/b:rec", "there is no such flag", "      ^~~", "ro, rw and perNodeCache=size=... are known"),
-        ("/a:/b:ro=1", "there is no such flag", "      ^~~~", "ro, rw and perNodeCache=size=... are known"),
+        ("/a::/b", "the path is not absolute", "   ^", "begin it with /"),
+        ("/a:/b: ", "there is no such flag", "      ^", FLAGS_HINT),
+        ("/a:/b::ro,rec", "there is no such flag", "       ^~~~~~", FLAGS_HINT),
+        ("/a:/b:rec", "there is no such flag", "      ^~~", FLAGS_HINT),
+        ("/a:/b:ro=1", "there is no such flag", "      ^~~~", FLAGS_HINT),
         ("/a:/b:ro:RO", "the flag RO stands twice", "         ^~", "give each flag once"),
         ('/a:/b;"/c:/d:ro:rw"', "these flags contradict each other", "             ^~~~~", CONTRARY_HINT),
         (
@@ -150,7 +170,7 @@ def test_the_canonical_text(volumes: VolumeSpec, text: str) -> None:
             "give at least one byte and less than 8E",
         ),
         ("/a:/b:perNodeCache=size=1G,size=2G", "size stands twice", " " * 27 + "^~~~~~~", "give it once"),
-        ("/a:/b:perNodeCache=size=1G,", "perNodeCache does not know this", " " * 27 + "^", SETTINGS_HINT),
+        ("/a:/b:perNodeCache=size=1G, ", "perNodeCache does not know this", " " * 27 + "^", SETTINGS_HINT),
         ("/a:/b:perNodeCache=size=1G,bogus=1", "perNodeCache does not know this", " " * 27 + "^~~~~~~", SETTINGS_HINT),
         (
             "/a:/b:perNodeCache=fs=btrfs,size=1G",
@@ -192,7 +212,7 @@ def test_refusals(text: str, message: str, marker: str, hint: str) -> None:
 @pytest.mark.parametrize("bad", ["\0", "\n", "\x1b", "\u202e", "\udcff"])
 def test_paths_that_cannot_be_printed(bad: str) -> None:
     assert refusal(f"/a{bad}:/b") == marked(
-        "the path holds a quote or an unprintable character", "/a\ufffd:/b", "^~~", "rename the folder"
+        "the path holds an unprintable character", "/a\ufffd:/b", "^~~", "rename the folder"
     )
 
 
