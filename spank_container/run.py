@@ -1,6 +1,6 @@
 """The only caller of other programs.
 
-A fixed environment, no shell, a time limit, standard input closed; the output is kept and shown when the program
+A fixed environment, no shell, a time limit, standard input empty; the output is kept and shown when the program
 fails. Nothing from a user's environment reaches a program that root starts (CVE-2017-15566).
 """
 
@@ -50,8 +50,9 @@ def run(
     timeout: float = 60,
     environment: Mapping[str, str] = FIXED_ENVIRONMENT,
     pass_fds: Sequence[int] = (),
+    stdin: bytes = b"",
 ) -> Output:
-    """Run `argv` to its end and return what it printed.
+    """Run `argv` to its end and return what it printed; it reads `stdin`, so that secrets are no arguments.
 
     Raises ProgramFailedError when its status is not 0, SiteError when it is not installed and BusyError after
     `timeout` seconds, when it is killed.
@@ -59,7 +60,7 @@ def run(
     try:
         done = subprocess.run(
             argv,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             env=environment,
             timeout=timeout,

@@ -97,6 +97,35 @@ class EnvironmentConfig:
 @dataclass(frozen=True, slots=True)
 class SiteConfig:
     """The whole file; one member a table."""
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """[gateway]: the service that fetches images and looks after the store, and how it is reached."""
+
+    __pydantic_config__ = _STRICT
+    addresses: tuple[str, ...] = _setting(
+        (),
+        "Where it is found, unix:/PATH or HOST:PORT, the first that answers. Empty: there is none, and whoever may "
+        "write the store pulls.",
+    )
+    listen: tuple[str, ...] = _setting(
+        ("unix:/run/spank-container-gateway/socket",), "Where it listens; on HOST:PORT it wants MUNGE credentials."
+    )
+    account: str = _setting("spank-container", "The account it runs as, which owns the store.")
+    munge_socket: str = _setting("", "The socket of the munged to use. Empty: MUNGE's own default.")
+    state: str = _setting("/var/lib/spank-container-gateway", "The folder of its database.")
+    admins: tuple[str, ...] = _setting(("root",), "Users who may see and remove every image.")
+    admin_groups: tuple[str, ...] = _setting((), "Groups whose members may.")
+    workers: int = _setting(2, "How many images are pulled at the same time.")
+    most_pulls: int = _setting(100, "How many unfinished pulls one user may have.")
+    attempts: int = _setting(5, "How often a pull is tried when the registry does not answer.")
+    retry_delay: int = _setting(10, "Seconds before the second attempt; each further one waits three times as long.")
+    failure_days: int = _setting(7, "How many days a pull that is over stays in the list, with the reason.")
+    expire_days: int = _setting(0, "After how many days without a use an image is removed. 0: never.")
+    removal_days: int = _setting(
+        14, "How many days the file of a removed image stays where Slurm cannot be asked for the jobs that may read it."
+    )
+
+
 
     __pydantic_config__ = _STRICT
     images: ImagesConfig = field(default_factory=ImagesConfig)
@@ -107,6 +136,7 @@ class SiteConfig:
 
 
 def load_config(path: Path = CONFIG_FILE) -> SiteConfig:
+    gateway: GatewayConfig = field(default_factory=GatewayConfig)
     """Read and check the TOML file; a file that is not there means the defaults.
 
     Raises SiteError that lists every mistake with its key path.
