@@ -36,6 +36,9 @@ class ImagesConfig:
 
     __pydantic_config__ = _STRICT
     store: str = _setting("/var/lib/spank-container", "The image store: a folder that every node sees at this path.")
+    blob_cache: str = _setting(
+        "20G", "How much of compressed layers is kept, so that a shared base is downloaded once."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ def add_verbs(verbs: Verbs) -> None:
 def _pull(arguments: argparse.Namespace) -> None:
     from spank_container.images.show import show_pull  # noqa: PLC0415
 
-    show_pull(arguments.image, Path(load_config().images.store))
+    show_pull(arguments.image, load_config().images)
 
 
 def _images(arguments: argparse.Namespace) -> None:

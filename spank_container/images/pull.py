@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from spank_container.errors import UserError
-from spank_container.images.durable import make_folder
+from spank_container.images import blob_cache
 from spank_container.images.flatten import merge, write_tar
 from spank_container.images.image_config import RuntimeConfig
 from spank_container.images.layers import Blob, BrokenBlobError, opened
@@ -39,21 +39,30 @@ _POLL = 0.2
 
 
 def pull(
-    ref: RegistryRef, store: Store, progress: Progress | None = None, registry: Registry | None = None
+    ref: RegistryRef,
+    store: Store,
+    progress: Progress | None = None,
+    registry: Registry | None = None,
+    blob_limit: int | None = None,
 ) -> ImageMeta:
-    """Bring what `ref` means now into the store, unless it is there, and let `ref` mean it there too."""
+    """Bring what `ref` means now into the store, unless it is there, and let `ref` mean it there too.
+
+    Of all layers that were ever downloaded, `blob_limit` bytes are kept for the next pull.
+    """
     registry = registry or Registry()
     image = registry.find(ref)
     report = progress or (lambda _stage, _done, _total: None)
     meta = store.add(image.digest, lambda path: _convert(image, registry, store, path, report))
     store.tag(ref, image.digest)
+    if blob_limit is not None:
+        blob_cache.trim(store.blobs, blob_limit)
     return meta
 
 
 def _convert(image: RemoteImage, registry: Registry, store: Store, path: Path, report: Progress) -> ImageMeta:
     configuration = registry.configuration(image)
-    blobs = _download(image, registry, store, report)
-    with ExitStack() as stack:
+    with blob_cache.in_use(store.blobs), ExitStack() as stack:
+        blobs = _download(image, registry, store, report)
         try:
             layers = [stack.enter_context(opened(blob)) for blob in blobs]
         except BrokenBlobError as error:
@@ -64,7 +73,6 @@ def _convert(image: RemoteImage, registry: Registry, store: Store, path: Path, r
 
 
 def _download(image: RemoteImage, registry: Registry, store: Store, report: Progress) -> list[Blob]:
-    make_folder(store.blobs, 0o700)
     layers = [(Digest(layer.digest), layer.size) for layer in image.manifest.layers]
     blobs = [Blob(digest, size, store.blob(digest)) for digest, size in layers]
     # The name is the digest's, whose lock we hold: what is there is a dead pull's.
@@ -75,6 +83,7 @@ def _download(image: RemoteImage, registry: Registry, store: Store, report: Prog
             registry.download(image, store.blobs, layout)
     finally:
         shutil.rmtree(layout, ignore_errors=True)
+    blob_cache.touch(blob.path for blob in blobs)
     return blobs
 
 

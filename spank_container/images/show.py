@@ -12,6 +12,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spank_container.errors import UserError
@@ -19,23 +20,24 @@ from spank_container.images.pull import pull
 from spank_container.images.registry import Registry, passed_environment
 from spank_container.images.store import Store
 from spank_container.values.image_ref import RegistryRef, parse_image_ref
-from spank_container.values.size import format_size
+from spank_container.values.size import format_size, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from spank_container.images.pull import Progress
     from spank_container.images.store import StoredImage
+    from spank_container.site_config import ImagesConfig
 
 
-def show_pull(text: str, store: Path) -> None:
+def show_pull(text: str, config: ImagesConfig) -> None:
     """Pull an image; the reference and the digest go to standard output, how far it is to standard error."""
     reference = parse_image_ref(text)
     if not isinstance(reference, RegistryRef):
         raise UserError(f"{text} names no registry to pull from", hint="write docker:NAME:TAG")
     with _progress() as progress:
-        meta = pull(reference, Store(store), progress, Registry(environment=passed_environment(os.environ)))
+        registry = Registry(environment=passed_environment(os.environ))
+        meta = pull(reference, Store(Path(config.store)), progress, registry, parse_size(config.blob_cache))
     print(f"{reference} {meta.digest} {_rounded(meta.size)}")
 
 

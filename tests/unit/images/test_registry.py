@@ -52,7 +52,7 @@ def refusal(fake: FakeRegistry, store: Store) -> str:
     assert caught.value.message.startswith(start)
     assert caught.value.hint
     assert "\n" not in caught.value.message
-    left = [path for path in store.root.rglob("*") if path.is_file() and path.parent != store.blobs / "sha256"]
+    left = [path for path in store.root.rglob("*") if path.is_file() and store.blobs not in path.parents]
     assert left == []
     return caught.value.message.removeprefix(start)
 
@@ -69,7 +69,7 @@ def test_an_image_comes_into_the_store(fake: FakeRegistry, store: Store) -> None
     for stage in ("downloading", "reading", "converting"):
         done, total = [step[1:] for step in seen if step[0] == stage][-1]
         assert done == total > 0
-    assert [path.name for path in store.blobs.iterdir()] == ["sha256"]
+    assert sorted(path.name for path in store.blobs.iterdir()) == [".lock", "sha256"]
 
 
 def test_the_same_image_is_the_same_file(fake: FakeRegistry, tmp_path: Path) -> None:
@@ -220,6 +220,15 @@ def test_layers_of_unknown_types(fake: FakeRegistry, store: Store) -> None:
 def test_configurations_that_are_wrong(fake: FakeRegistry, store: Store, config: dict[str, Any], why: str) -> None:
     fake.put_image(BASE, config=config)
     assert why in refusal(fake, store)
+
+
+def test_the_blobs_that_no_pull_used_for_longest_go(fake: FakeRegistry, store: Store) -> None:
+    fake.put_image(BASE, UPPER)
+    pull(fake.ref(), store, registry=fake.registry(), blob_limit=0)
+    assert list(store.blobs.glob("sha256/*")) == []
+    fake.put_image(BASE, layer(member("other")))
+    pull(fake.ref(), store, registry=fake.registry(), blob_limit=1 << 20)
+    assert store.blob(Digest(digest_of(gzip.compress(BASE, mtime=0)))).exists()
 
 
 def test_a_hostile_layer_names_the_image(fake: FakeRegistry, store: Store) -> None:
