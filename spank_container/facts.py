@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import grp
 import math
 import os
-import pwd
 import re
 from itertools import islice, repeat
 from pathlib import Path
@@ -13,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import spank_container
 from spank_container.errors import NodeError
-from spank_container.values.host_facts import Account, Group, HostFacts
+from spank_container.name_service import identify
+from spank_container.values.host_facts import HostFacts
 from spank_container.values.volume import HostPath
 
 if TYPE_CHECKING:
@@ -30,38 +29,20 @@ _NODES = re.compile(rf"(?:[\w.-]|\[{_RANGE}(?:,{_RANGE})*\])+", re.ASCII)
 _CPUS = re.compile(r"(?P<cpus>\d{1,6})(?:\(x(?P<times>\d{1,6})\))?", re.ASCII)
 
 
-def gather_facts(job: Job) -> HostFacts:
-    """All of it. A user whom this node does not know still gets a container, with the job's own ids."""
-    account = _account(job)
+def gather_facts(job: Job, name_service_timeout: float) -> HostFacts:
+    """All of it. A user whom this node does not know still gets a container, with the job's own ids.
+
+    Raises BusyError when the name service does not answer within so many seconds.
+    """
+    account, groups = identify(job, name_service_timeout)
     return HostFacts(
         account=account,
-        groups=_groups(account),
+        groups=groups,
         hosts=tuple(_hosts(job)),
         support=HostPath(str(_SUPPORT)),
+        # Where one is a link, as resolv.conf is with systemd-resolved, what it leads to is shown.
         files=frozenset(HostPath(path) for path in _SHOWN_FILES if os.path.exists(path)),
     )
-
-
-def _account(job: Job) -> Account:
-    try:
-        entry = pwd.getpwuid(job.uid)
-    except KeyError:
-        return Account(job.user or str(job.uid), job.uid, job.gid, "", "/", "/bin/sh")
-    # The job's group comes from its credential, and may be another than the account's: sbatch --gid.
-    return Account(entry.pw_name, job.uid, job.gid, entry.pw_gecos, entry.pw_dir, entry.pw_shell)
-
-
-def _groups(account: Account) -> tuple[Group, ...]:
-    """The primary group first, then those that the name service gives the user, as slurmd itself would."""
-    numbers = dict.fromkeys([account.gid, *os.getgrouplist(account.name, account.gid)])
-    return tuple(Group(_group_name(number), number) for number in numbers)
-
-
-def _group_name(number: int) -> str:
-    try:
-        return grp.getgrgid(number).gr_name
-    except KeyError:
-        return f"group{number}"
 
 
 def _hosts(job: Job) -> list[tuple[str, int]]:

@@ -30,7 +30,8 @@ def plan_container(state: StateDirectory, directory: ContainerDirectory, job: Jo
     config = site_config(state)
     image = Store(Path(config.images.store)).meta(request.image.digest)
     container = Container(directory.name, str(directory.pin))
-    plan = build_plan(request, job, gather_facts(job), image, config, container)
+    facts = gather_facts(job, config.container.name_service_timeout)
+    plan = build_plan(request, job, facts, image, config, container)
     return Record(job.restart_count, plan, text)
 
 

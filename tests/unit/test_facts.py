@@ -15,11 +15,12 @@ from spank_container.facts import gather_facts
 from spank_container.values.host_facts import Account, Group
 
 STRANGER = 3_999_999_999
+SECONDS = 10
 HINT = "hint: run this from Slurm's Prolog or Epilog"
 
 
 def hosts(nodes: str, cpus: str) -> list[tuple[str, int]]:
-    return list(gather_facts(job(nodes=nodes, cpus_per_node=cpus)).hosts)
+    return list(gather_facts(job(nodes=nodes, cpus_per_node=cpus), SECONDS).hosts)
 
 
 def names(nodes: str) -> list[str]:
@@ -55,7 +56,7 @@ def test_a_job_without_a_node_list_has_this_node() -> None:
 
 
 def test_a_step_without_any_name_has_this_machine() -> None:
-    assert gather_facts(replace(job(nodes="", cpus_per_node=""), node="")).hosts == ((os.uname().nodename, 1),)
+    assert gather_facts(replace(job(nodes="", cpus_per_node=""), node=""), SECONDS).hosts == ((os.uname().nodename, 1),)
 
 
 @pytest.mark.parametrize(
@@ -140,21 +141,21 @@ def test_the_largest_job() -> None:
 
 
 def test_a_user_whom_this_node_does_not_know() -> None:
-    facts = gather_facts(job(uid=STRANGER))
+    facts = gather_facts(job(uid=STRANGER), SECONDS)
     assert facts.account == Account("alice", STRANGER, STRANGER, "", "/", "/bin/sh")
     assert facts.groups == (Group(f"group{STRANGER}", STRANGER),)
 
 
 def test_a_user_whom_this_node_knows_keeps_the_jobs_group() -> None:
     root = pwd.getpwuid(0)
-    facts = gather_facts(replace(job(uid=0), gid=STRANGER))
+    facts = gather_facts(replace(job(uid=0), gid=STRANGER), SECONDS)
     assert facts.account == Account(root.pw_name, 0, STRANGER, root.pw_gecos, root.pw_dir, root.pw_shell)
     assert facts.groups[0] == Group(f"group{STRANGER}", STRANGER)
     assert len({group.gid for group in facts.groups}) == len(facts.groups)
 
 
 def test_what_a_container_is_given_is_there() -> None:
-    facts = gather_facts(job())
+    facts = gather_facts(job(), SECONDS)
     assert os.path.exists(f"{facts.support}/bin/shifter")
     assert all(os.path.exists(path) for path in facts.files)
     assert facts.files <= {"/etc/hosts", "/etc/resolv.conf", "/etc/localtime"}
