@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from pathlib import Path
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from spank_container.site_config import load_config
@@ -18,8 +19,12 @@ if TYPE_CHECKING:
 def add_verbs(verbs: Verbs) -> None:
     pull = verbs.add_parser("pull", help="fetch an image from its registry into the store")
     pull.add_argument("image", metavar="REF", help="docker:NAME[:TAG][@DIGEST]")
+    pull.add_argument("--user", metavar="NAMES", default="", help="who else may use it, if it is private: a,b")
+    pull.add_argument("--group", metavar="NAMES", default="", help="likewise, groups")
+    pull.add_argument("--no-wait", action="store_true", help="only ask for it")
+    pull.add_argument("--json", action="store_true", help="for machines: one object")
     pull.set_defaults(run=_pull)
-    images = verbs.add_parser("images", help="list the images in the store")
+    images = verbs.add_parser("images", help="list the images in the store that you may use")
     images.add_argument("--json", action="store_true", help="for machines: one array")
     images.set_defaults(run=_images)
     login = verbs.add_parser("login", help="keep your name and password for a registry, as skopeo login does")
@@ -33,15 +38,28 @@ def add_verbs(verbs: Verbs) -> None:
 
 
 def _pull(arguments: argparse.Namespace) -> None:
-    from spank_container.images.show import show_pull  # noqa: PLC0415
+    from spank_container.commands import show  # noqa: PLC0415
+    from spank_container.library import Audience, open_library, pullable  # noqa: PLC0415
 
-    show_pull(arguments.image, load_config().images)
+    reference, library = pullable(arguments.image), open_library(load_config(), os.environ)
+    audience = Audience(_names(arguments.user), _names(arguments.group))
+    if arguments.no_wait:
+        print(f"{reference} {library.request(reference, audience)}")
+        return
+    with show.progress() as report:
+        image = library.pull(reference, audience, report)
+    print(json.dumps(asdict(image)) if arguments.json else f"{reference} {image.digest} {show.rounded(image.size)}")
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
 
 
 def _images(arguments: argparse.Namespace) -> None:
-    from spank_container.images.show import show_images  # noqa: PLC0415
+    from spank_container.commands.show import show_images  # noqa: PLC0415
+    from spank_container.library import open_library  # noqa: PLC0415
 
-    show_images(Path(load_config().images.store), as_json=arguments.json)
+    show_images(open_library(load_config(), os.environ).images(), as_json=arguments.json)
 
 
 def _login(arguments: argparse.Namespace) -> None:

@@ -28,6 +28,7 @@ ROOMS = [
     "name_service",
     "facts",
     "gateway",
+    "library",
     "slurm",
     "render",
     "submit",

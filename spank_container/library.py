@@ -1,0 +1,135 @@
+"""The images as their users see them: the gateway's where the site has one, else those in the store itself.
+
+Both answer alike, so that no command asks which it is. Without a gateway, whoever may write the store pulls into it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from spank_container.errors import UserError
+from spank_container.gateway.answers import Image
+from spank_container.gateway.client import Gateway
+from spank_container.images.logins import find_login
+from spank_container.images.registry import Registry, passed_environment
+from spank_container.images.store import Store
+from spank_container.values.image_ref import RegistryRef, parse_image_ref
+from spank_container.values.size import parse_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from spank_container.gateway.answers import Pull
+    from spank_container.images.store import StoredImage
+    from spank_container.site_config import ImagesConfig, SiteConfig
+
+    Report = Callable[[str, int, int], None]
+    """(stage, bytes done, bytes in all); may be called from another thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Whom the puller of a private image lets in, by names or numbers; without any, it is his alone."""
+
+    users: Sequence[str] = ()
+    groups: Sequence[str] = ()
+
+
+class Library(Protocol):
+    """Every method raises UserError where there is no such image for the caller."""
+
+    def pull(self, reference: RegistryRef, audience: Audience, report: Report | None = None) -> Image:
+        """Bring what `reference` means now into the store, and wait for it."""
+
+    def request(self, reference: RegistryRef, audience: Audience) -> str:
+        """Ask for it without waiting; the state of the request, in a word."""
+
+    def images(self) -> tuple[Image, ...]:
+        """The newest first."""
+
+    def lookup(self, reference: str) -> Image:
+        """What `reference` means now, of images that are in the store."""
+
+
+def open_library(config: SiteConfig, environment: Mapping[str, str]) -> Library:
+    """`environment` is the caller's, for logins and proxies."""
+    gateway = Gateway.configured(config.gateway)
+    return _GatewayLibrary(gateway, environment) if gateway else _StoreLibrary(config.images, environment)
+
+
+def pullable(text: str) -> RegistryRef:
+    """UserError for a reference that names no registry."""
+    reference = parse_image_ref(text)
+    if not isinstance(reference, RegistryRef):
+        raise UserError(f"{text} names no registry to pull from", hint="write docker:NAME:TAG")
+    return reference
+
+
+@dataclass(frozen=True, slots=True)
+class _GatewayLibrary:
+    gateway: Gateway
+    environment: Mapping[str, str]
+
+    def pull(self, reference: RegistryRef, audience: Audience, report: Report | None = None) -> Image:
+        self.gateway.pulled(
+            str(reference),
+            _reporter(report) if report else None,
+            users=audience.users,
+            groups=audience.groups,
+            login=find_login(reference.registry, self.environment),
+        )
+        return self.lookup(str(reference))
+
+    def request(self, reference: RegistryRef, audience: Audience) -> str:
+        login = find_login(reference.registry, self.environment)
+        return self.gateway.pull(str(reference), users=audience.users, groups=audience.groups, login=login).state
+
+    def images(self) -> tuple[Image, ...]:
+        return self.gateway.images()
+
+    def lookup(self, reference: str) -> Image:
+        return self.gateway.lookup(reference)
+
+
+def _reporter(report: Report) -> Callable[[Pull], None]:
+    """A pull that waits for a worker has nothing to show but that."""
+    return lambda pull: report(pull.stage or pull.state, pull.done, pull.total)
+
+
+@dataclass(frozen=True, slots=True)
+class _StoreLibrary:
+    config: ImagesConfig
+    environment: Mapping[str, str]
+
+    @property
+    def _store(self) -> Store:
+        return Store(Path(self.config.store))
+
+    def pull(self, reference: RegistryRef, audience: Audience, report: Report | None = None) -> Image:
+        from spank_container.images.pull import pull  # noqa: PLC0415  # what converts is not for who lists
+
+        if audience != Audience():
+            raise UserError(
+                "this cluster has no image gateway, so every image is everybody's", hint="leave out --user and --group"
+            )
+        registry = Registry(environment=passed_environment(self.environment))
+        pull(reference, self._store, report, registry, parse_size(self.config.blob_cache))
+        return self.lookup(str(reference))
+
+    def request(self, reference: RegistryRef, audience: Audience) -> str:
+        self.pull(reference, audience)
+        return "ready"
+
+    def images(self) -> tuple[Image, ...]:
+        return tuple(_image(one) for one in self._store.list())
+
+    def lookup(self, reference: str) -> Image:
+        digest = self._store.resolve(parse_image_ref(reference))
+        return next(_image(one) for one in self._store.list() if one.meta.digest == digest)
+
+
+def _image(stored: StoredImage) -> Image:
+    meta = stored.meta
+    return Image(meta.digest, stored.names, meta.architecture, meta.size, stored.created, private=False)
