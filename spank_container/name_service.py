@@ -94,10 +94,10 @@ def _told(ask: Callable[[], Iterator[object]], seconds: float) -> tuple[list[Any
 def _child(ask: Callable[[], Iterator[object]], pipe: int, seconds: float) -> None:
     try:
         _let_go_of_all_but(pipe)
-        # Ends it when there is no parent any more to do so.
+        # Ends it where no parent is left to do so, and where one is, not before that.
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.setitimer(signal.ITIMER_REAL, seconds + 1)
         for answer in ask():
             os.write(pipe, json.dumps(answer).encode() + b"\n")
     finally:

@@ -34,7 +34,7 @@ from spank_container.values.job import Job
 begun = time.monotonic()
 answer = {{}}
 try:
-    account, groups = identify(Job(12, 4711, 4711, "slurms-name", "n1"), {SECONDS})
+    account, groups = identify(Job(12, 4711, 4711, "slurms-name", "n1"), float(os.environ["SECONDS"]))
     answer = {{"account": asdict(account), "groups": [[one.name, one.gid] for one in groups]}}
 except BusyError as error:
     answer = {{"refusal": error.report()}}
@@ -67,10 +67,14 @@ def command() -> list[str]:
     return ["unshare", "--mount", "sh", "-euc", SCRIPT, "sh", sys.executable, "-c", ASK]
 
 
-def environment(folder: Path, mode: str) -> dict[str, str]:
-    path = "/usr/sbin:/usr/bin:/sbin:/bin"
-    checkout = str(Path(__file__).parents[2])
-    return {"PATH": path, "LD_LIBRARY_PATH": str(folder), "PYTHONPATH": checkout, "NSS_TEST": mode}
+def environment(folder: Path, mode: str, seconds: float = SECONDS) -> dict[str, str]:
+    return {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "LD_LIBRARY_PATH": str(folder),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "NSS_TEST": mode,
+        "SECONDS": str(seconds),
+    }
 
 
 def ask(folder: Path, mode: str) -> dict[str, Any]:
@@ -125,12 +129,18 @@ def test_names_of_groups_are_not_waited_for(folder: Path, mode: str, why: str) -
 
 def test_a_prolog_that_is_killed_meanwhile(folder: Path) -> None:
     """Its child holds nothing of it, so that slurmd waits for nobody, and ends by itself."""
-    with subprocess.Popen(command(), env=environment(folder, "account hangs"), cwd=folder) as prolog:
-        child = until(lambda: Path(f"/proc/{prolog.pid}/task/{prolog.pid}/children").read_text().strip())
+    with subprocess.Popen(command(), env=environment(folder, "account hangs", 3), cwd=folder) as prolog:
+        child = until(lambda: asking_child(prolog.pid))
         opened = until(lambda: held(child) if "/dev/null" in held(child) else set())
         assert {re.sub(r"\d+", "N", name) for name in opened} == {"/dev/null", "pipe:[N]"}
         prolog.kill()
     until(lambda: not os.path.exists(f"/proc/{child}"))
+
+
+def asking_child(pid: int) -> str:
+    """Of Python's, that is: before it the shell has children too."""
+    program = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().strip() if program == sys.executable else ""
 
 
 def held(pid: str) -> set[str]:
