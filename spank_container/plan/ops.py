@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from spank_container.values.size import format_size
+from spank_container.values.source_rules import SourceRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,17 +160,20 @@ _OPS: dict[str, Any] = {op.__name__: op for op in (*HostOp.__args__, *InsideOp._
 
 @dataclass(frozen=True, slots=True)
 class MountPlan:
-    """`host` in order, the last of them builds `inside` or joins what is built; `environment` is NAME=VALUE to set, NAME to remove."""
+    """`host` in order, the last of them builds `inside` or joins what is built; `environment` is what the file `env`
+    holds; `rules` are for the sources that are opened as the user."""
 
     host: tuple[HostOp, ...]
     inside: tuple[InsideOp, ...]
     environment: tuple[str, ...]
+    rules: SourceRules = field(default_factory=SourceRules)
 
     def to_json(self) -> dict[str, Any]:
         return {
             "host": [{"op": type(op).__name__, **asdict(op)} for op in self.host],
             "inside": [{"op": type(op).__name__, **asdict(op)} for op in self.inside],
             "environment": self.environment,
+            "rules": asdict(self.rules),
         }
 
     @classmethod
@@ -179,6 +183,7 @@ class MountPlan:
             tuple(_op(member) for member in document["host"]),
             tuple(_op(member) for member in document["inside"]),
             tuple(document["environment"]),
+            SourceRules(**{name: tuple(paths) for name, paths in document["rules"].items()}),
         )
 
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spank_container.errors import UserError
+from spank_container.values.access import unknown_image
 from spank_container.values.size import format_size, parse_size
+from spank_container.values.source_rules import SourceRules
+from spank_container.values.volume import normal
 
 if TYPE_CHECKING:
     from spank_container.request import JobRequest
     from spank_container.site_config import SiteConfig
+    from spank_container.values.host_facts import HostFacts
+    from spank_container.values.image_meta import ImageMeta
     from spank_container.values.volume import ScratchSpec
 
 
@@ -17,9 +22,33 @@ def check_policy(request: JobRequest, uid: int, config: SiteConfig) -> None:
     """Raises UserError for the first thing in `request` that the site does not allow to the user `uid`."""
     if uid == 0 and not config.container.allow_root:
         raise UserError("root's jobs get no container on this cluster", hint="submit as an ordinary user")
+    rules = source_rules(config)
     for volume in request.volumes:
         if volume.scratch:
             _check_scratch(volume.scratch, config)
+        if not (volume.scratch and config.scratch.path):  # else the site's path is used, and this one means nothing
+            check_source(volume.source, rules)
+
+
+def check_access(image: ImageMeta, facts: HostFacts) -> None:
+    """Whoever may not use a private image reads what he would read if there were none."""
+    gids = {group.gid for group in facts.groups} | {facts.account.gid}
+    if image.access and not image.access.allows(facts.account.uid, gids):
+        raise unknown_image(image.digest)
+
+
+def source_rules(config: SiteConfig) -> SourceRules:
+    """The site's rules for sources, as a value."""
+    site = config.volumes
+    return SourceRules(*(tuple(map(normal, paths)) for paths in (site.allow, site.deny, site.read_only)))
+
+
+def check_source(source: str, rules: SourceRules, real: str = "") -> None:
+    """Raises UserError where the site does not let `source` be shown, as it is written or as it really is."""
+    if fault := rules.fault(real or source):
+        reason, hint = fault
+        leads = f" leads to {real}" if real not in {"", source} else ""
+        raise UserError(f"--volume: {source}{leads}: {reason}", hint)
 
 
 def _check_scratch(scratch: ScratchSpec, config: SiteConfig) -> None:

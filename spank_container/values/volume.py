@@ -70,7 +70,7 @@ def _protected_by(target: str) -> str | None:
 
 def is_below(path: str, place: str) -> bool:
     """Or the same; by component, and without pathlib, since a hostile request has thousands of volumes."""
-    return f"{path}/".startswith(f"{place}/")
+    return place == "/" or f"{path}/".startswith(f"{place}/")
 
 
 def host_path(text: str) -> HostPath | None:

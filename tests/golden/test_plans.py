@@ -51,7 +51,7 @@ JOBS = {
 def written(made: MountPlan) -> str:
     document = made.to_json()
     lists = [f'"{name}": [\n{_lines(document[name])}\n]' for name in ("host", "inside", "environment")]
-    return "{\n" + ",\n".join(lists) + "\n}\n"
+    return "{\n" + ",\n".join([*lists, f'"rules": {json.dumps(document["rules"])}']) + "\n}\n"
 
 
 def _lines(members: Iterable[object]) -> str:
