@@ -10,16 +10,20 @@ import json
 from dataclasses import asdict, fields
 
 from spank_container.errors import ParseError
+from spank_container.values.access import Access
 from spank_container.values.image_meta import ImageMeta
 from spank_container.values.image_ref import parse_digest
 
 VERSION = 1
-_KEYS = {field.name for field in fields(ImageMeta)} | {"version"}
+_KEYS = {field.name for field in fields(ImageMeta)} - {"access"} | {"version"}
 
 
 def encode(meta: ImageMeta) -> bytes:
     """ASCII only: a lone surrogate, which stands for a byte that is not UTF-8, survives as an escape."""
-    return json.dumps({"version": VERSION, **asdict(meta)}, indent=1).encode("ascii") + b"\n"
+    document = {"version": VERSION, **asdict(meta)}
+    if meta.access is None:
+        del document["access"]
+    return json.dumps(document, indent=1).encode("ascii") + b"\n"
 
 
 def decode(data: bytes) -> ImageMeta:
@@ -27,7 +31,7 @@ def decode(data: bytes) -> ImageMeta:
     found = json.loads(data)
     if not isinstance(found, dict) or found.get("version") != VERSION:
         raise ValueError(f"this is not version {VERSION} of an image's description")
-    if found.keys() != _KEYS:
+    if found.keys() - {"access"} != _KEYS:
         raise ValueError(f"wrong keys: {', '.join(sorted(found.keys() ^ _KEYS))}")
     if type(found["size"]) is not int or found["size"] < 0:
         raise ValueError("size is no size")
@@ -47,7 +51,19 @@ def decode(data: bytes) -> ImageMeta:
         labels=_pairs(found, "labels"),
         passwd=_text(found, "passwd"),
         group=_text(found, "group"),
+        access=_access(found["access"]) if "access" in found else None,
     )
+
+
+def _access(found: object) -> Access:
+    if not isinstance(found, dict) or found.keys() != {"owner", "users", "groups"}:
+        raise ValueError("access does not say who may use the image")
+    users, groups = found["users"], found["groups"]
+    if not isinstance(users, list) or not isinstance(groups, list):
+        raise ValueError("access has no lists")  # noqa: TRY004  one exception for one fault: the file is broken
+    if not all(type(number) is int for number in (found["owner"], *users, *groups)):
+        raise ValueError("access has what is no number")
+    return Access(found["owner"], tuple(users), tuple(groups))
 
 
 def _text(found: dict[str, object], name: str) -> str:

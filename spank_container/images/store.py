@@ -4,6 +4,9 @@
     tags/REGISTRY/REPOSITORY/:TAG and /@DIGEST      each holds the digest of an image, as text
     tags/custom/NAME/:TAG                           the same for what was imported; no registry has such a name
     blobs/sha256/HEX              layers as the registry gave them, kept so that a shared base is downloaded once
+    private/images, private/tags  the same for images that not everybody may use: closed to all but the writer and root
+    images/sha256-HEX.removed     what was a .json: the image is gone for new jobs (see `removal`)
+    images/sha256-HEX.failed      why the last pull of it went wrong, in words for whoever waits for it
 
 An image is there when its .json is: the .squashfs is renamed into place and on disk before it, a tag after it. What
 is being written has a name that begins with a dot. Nothing here knows of registries, layers or mounts, and importing
@@ -20,12 +23,14 @@ from typing import TYPE_CHECKING
 from spank_container.errors import NodeError, ParseError, SiteError, UserError
 from spank_container.images import meta_json
 from spank_container.images.durable import locked, make_folder, sync, write_file
+from spank_container.values.access import unknown_image
 from spank_container.values.image_ref import Digest, ImageId, ImageRef, ImportedRef, RegistryRef, parse_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from spank_container.values.access import Access
     from spank_container.values.image_meta import ImageMeta
 
 _LARGEST_META = 8 << 20
@@ -43,9 +48,15 @@ class StoredImage:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The store below `root`, which need not exist before the first `add`."""
+    """The store below `root`, which need not exist before the first `add`; a private one is a part of the `whole`."""
 
     root: Path
+    whole: Path | None = None
+
+    @property
+    def private(self) -> Store:
+        """The images that have an `access`. Whoever is neither root nor the writer finds nothing in it."""
+        return Store(self.root / "private", self.root)
 
     @property
     def images(self) -> Path:
@@ -53,7 +64,7 @@ class Store:
 
     @property
     def blobs(self) -> Path:
-        return self.root / "blobs"
+        return (self.whole or self.root) / "blobs"
 
     @property
     def tags(self) -> Path:
@@ -68,14 +79,23 @@ class Store:
         return self.blobs / algorithm / name
 
     def has(self, digest: Digest) -> bool:
-        return self._meta_path(digest).exists()
+        try:
+            return self.beside(digest, "json").exists()
+        except PermissionError:  # a user asks for what is private
+            return False
 
     def meta(self, digest: Digest) -> ImageMeta:
         """UserError when the image is not in the store, SiteError when its description is broken."""
-        path = self._meta_path(digest)
+        path = self.beside(digest, "json")
+        meta = self._described(path, digest)
+        if (meta.access is None) != (self.whole is None):
+            raise _broken(path, "it does not say who may use it, or says it in the wrong place")
+        return meta
+
+    def _described(self, path: Path, digest: Digest) -> ImageMeta:
         data = self._read(path, _LARGEST_META)
         if data is None:
-            raise UserError(f"the image id:{digest} is not in the store", hint="see: spank-container images")
+            raise unknown_image(digest)
         try:
             meta = meta_json.decode(data)
         except ValueError as error:
@@ -86,27 +106,31 @@ class Store:
 
     def resolve(self, ref: ImageRef) -> Digest:
         """The digest that `ref` means now, of an image that is in the store."""
-        digest = ref.digest if isinstance(ref, ImageId) else self._tagged(ref)
+        digest = self.pointed(ref)
         if digest and self.has(digest):
             return digest
         self._check_root()
         hint = f"spank-container pull {ref}" if isinstance(ref, RegistryRef) else "see: spank-container images"
         raise UserError(f"the image {ref} is not in the store", hint)
 
-    def add(self, digest: Digest, convert: Callable[[Path], ImageMeta]) -> ImageMeta:
+    def add(self, digest: Digest, convert: Callable[[Path], ImageMeta], access: Access | None = None) -> ImageMeta:
         """Make the image unless it is there; `convert` writes the squashfs to the path that it gets.
 
-        However many ask for a digest at once, one converts and the others wait for it.
+        However many ask for a digest at once, one converts and the others wait for it. `access` is for a new image.
         """
         if self.has(digest):
             return self.meta(digest)
         with _writing(self.root):
-            make_folder(self.images)
+            self.make_folders()
             self._remove_rubbish()
-            with locked(self._lock_path(digest)):
-                if not self.has(digest):
-                    self._convert(digest, convert)
+            with locked(self.lock_path(digest)):
+                if not self.has(digest) and not self._restore(digest, access):
+                    self._convert(digest, convert, access)
         return self.meta(digest)
+
+    def pointed(self, ref: ImageRef) -> Digest | None:
+        """The digest that `ref` means, whether or not the image is there."""
+        return ref.digest if isinstance(ref, ImageId) else self._tagged(ref)
 
     def tag(self, ref: RegistryRef | ImportedRef, digest: Digest) -> None:
         """Let `ref` mean `digest` from now on."""
@@ -118,18 +142,28 @@ class Store:
                     rubbish.unlink()
                 write_file(path, f"{digest}\n".encode())
 
+    def untag(self, ref: RegistryRef | ImportedRef) -> None:
+        """Let `ref` mean nothing."""
+        self._tag_path(ref).unlink(missing_ok=True)
+
     def list(self) -> tuple[StoredImage, ...]:
         """All images, the newest first."""
-        names = self._names()
-        digests = [_digest_of(path) for path in self.images.glob("*.json")]
+        names = self.names()
+        digests = [digest_of(path) for path in self.images.glob("*.json")]
         found = [self._stored(digest, names) for digest in digests if digest]
-        return tuple(sorted(found, key=lambda image: (-image.created, image.meta.digest)))
+        return tuple(sorted(filter(None, found), key=lambda image: (-image.created, image.meta.digest)))
 
-    def _stored(self, digest: Digest, names: dict[Digest, set[str]]) -> StoredImage:
-        created = self._meta_path(digest).stat().st_mtime
-        return StoredImage(tuple(sorted(names.get(digest, ()))), self.meta(digest), created)
+    def _stored(self, digest: Digest, names: dict[Digest, set[str]]) -> StoredImage | None:
+        """None when it was removed since it was listed."""
+        try:
+            created = self.squashfs(digest).stat().st_mtime  # who may use the image changes, the squashfs does not
+        except FileNotFoundError:
+            return None
+        return (
+            StoredImage(tuple(sorted(names.get(digest, ()))), self.meta(digest), created) if self.has(digest) else None
+        )
 
-    def _names(self) -> dict[Digest, set[str]]:
+    def names(self) -> dict[Digest, set[str]]:
         names: dict[Digest, set[str]] = {}
         for path in self.tags.rglob("[:@]*"):
             repository = path.parent.relative_to(self.tags)
@@ -139,31 +173,49 @@ class Store:
                 names.setdefault(digest, set()).add(f"custom:{imported}" if kind == "custom" else f"docker:{name}")
         return names
 
-    def _convert(self, digest: Digest, convert: Callable[[Path], ImageMeta]) -> None:
+    def _restore(self, digest: Digest, access: Access | None) -> bool:
+        """Bring back an image that was removed, whose file nobody deleted yet."""
+        mark = self.beside(digest, "removed")
+        if not (mark.exists() and self.squashfs(digest).exists()):
+            return False
+        self.describe(replace(self._described(mark, digest), access=access))
+        mark.unlink()
+        return True
+
+    def _convert(self, digest: Digest, convert: Callable[[Path], ImageMeta], access: Access | None) -> None:
         partial = self.images / f".{_file_name(digest)}.{os.getpid()}.{os.urandom(4).hex()}.partial"
         try:
             meta = convert(partial)
             sync(partial)
-            meta = replace(meta, digest=digest, size=partial.stat().st_size)
+            meta = replace(meta, digest=digest, size=partial.stat().st_size, access=access)
             partial.chmod(0o644)
             partial.rename(self.squashfs(digest))
         finally:
             partial.unlink(missing_ok=True)
         sync(self.images)
-        write_file(self._meta_path(digest), meta_json.encode(meta))
+        self.describe(meta)
+
+    def describe(self, meta: ImageMeta) -> None:
+        """Write what is known of an image, whose squashfs is there: from now on the image is."""
+        write_file(self.beside(meta.digest, "json"), meta_json.encode(meta))
+
+    def make_folders(self) -> None:
+        if self.whole:
+            make_folder(self.root, 0o700)
+        make_folder(self.images)
 
     def _remove_rubbish(self) -> None:
         """What dead writers left: unfinished files, and a squashfs whose description was never written."""
         for path in [*self.images.glob(".*.partial"), *self.images.glob("*.squashfs")]:
-            digest = _digest_of(path)
+            digest = digest_of(path)
             if digest is None or self._is_whole(path, digest):
                 continue
-            with locked(self._lock_path(digest), wait=False) as mine:
+            with locked(self.lock_path(digest), wait=False) as mine:
                 if mine and not self._is_whole(path, digest):
                     path.unlink(missing_ok=True)
 
     def _is_whole(self, path: Path, digest: Digest) -> bool:
-        return path.suffix == ".squashfs" and self.has(digest)
+        return path.suffix == ".squashfs" and (self.has(digest) or self.beside(digest, "removed").exists())
 
     def _tagged(self, ref: RegistryRef | ImportedRef) -> Digest | None:
         # NAME@DIGEST may name what came in under a tag: the digest says all, the name nothing.
@@ -193,15 +245,17 @@ class Store:
 
     def _check_root(self) -> None:
         """A store that is not mounted here is the site's fault, not that of the user who names an image."""
-        if not self.root.is_dir():
+        if not (self.whole or self.root).is_dir():
             raise SiteError(
                 f"there is no image store at {self.root}", hint="mount it, or let [images] store name the right folder"
             )
 
-    def _meta_path(self, digest: Digest) -> Path:
-        return self.images / f"{_file_name(digest)}.json"
+    def beside(self, digest: Digest, kind: str) -> Path:
+        """A file about an image: "json", "removed" or "failed"."""
+        return self.images / f"{_file_name(digest)}.{kind}"
 
-    def _lock_path(self, digest: Digest) -> Path:
+    def lock_path(self, digest: Digest) -> Path:
+        """Held by whoever makes, changes or removes the image."""
         return self.images / f".{_file_name(digest)}.lock"
 
     def _tag_path(self, ref: RegistryRef | ImportedRef) -> Path:
@@ -216,7 +270,7 @@ def _file_name(digest: Digest) -> str:
     return digest.replace(":", "-")
 
 
-def _digest_of(path: Path) -> Digest | None:
+def digest_of(path: Path) -> Digest | None:
     """Of one of our files; None for a foreign one, which we leave alone."""
     try:
         return parse_digest(path.name.lstrip(".").split(".")[0].replace("-", ":", 1))

@@ -25,7 +25,7 @@ from spank_container.plan.ops import (
     PinNamespace,
     WriteFile,
 )
-from spank_container.plan.policy import check_policy
+from spank_container.plan.policy import check_access, check_policy
 from spank_container.values.size import parse_size
 from spank_container.values.volume import host_path, is_protected
 
@@ -61,11 +61,12 @@ def build_plan(
         _system_mounts(config, facts),
         _own_directories(request, job, facts, owner),
         [_volume(volume, f"cache{number}", owner) for number, volume in enumerate(request.volumes)],
+    check_access(image, facts)
     )
     plan = MountPlan(
         host=(
             MountImage(
-                squashfs=f"{config.images.store}/images/{image.digest.replace(':', '-')}.squashfs",
+                squashfs=_squashfs(image, config),
                 digest=image.digest.replace(":", "-"),
                 lease=container.name,
             ),
@@ -88,6 +89,25 @@ def _system_mounts(config: SiteConfig, facts: HostFacts) -> list[MountOp]:
         *(Bind(path, path, read_only=True, why=_ALWAYS) for path in sorted(facts.files)),
         Bind(facts.support, SUPPORT, read_only=True, why=_ALWAYS),
     ]
+
+
+def build_join(
+    request: JobRequest, facts: HostFacts, image: ImageMeta, config: SiteConfig, pin: str, job_pin: str
+) -> MountPlan:
+    """The plan of a step that runs in its job's own container; `image` is the job's."""
+    plan = MountPlan((JoinNamespace(job_pin, pin),), (), _records(request, facts, image, config))
+    check_plan(plan)
+    return plan
+
+
+def _squashfs(image: ImageMeta, config: SiteConfig) -> str:
+    part = "private/images" if image.access else "images"
+    return f"{config.images.store}/{part}/{image.digest.replace(':', '-')}.squashfs"
+
+
+def _records(request: JobRequest, facts: HostFacts, image: ImageMeta, config: SiteConfig) -> tuple[str, ...]:
+    environment = tasks_environment(request, image, config.environment, facts.account)
+    return (*environment, *command_records(request.task, image))
 
 
 def _tmpfs_size(text: str) -> str:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from spank_container.values.access import Access
     from spank_container.values.image_ref import Digest
 
 
 @dataclass(frozen=True, slots=True)
 class ImageMeta:
     """`environment` as NAME=VALUE; `passwd` and `group` are the image's own /etc/passwd and /etc/group, where these
-    are regular files of at most 64 KiB, else empty."""
+    are regular files of at most 64 KiB, else empty; without an `access` everybody may use it."""
 
     digest: Digest
     architecture: str
@@ -25,3 +26,4 @@ class ImageMeta:
     labels: tuple[tuple[str, str], ...] = ()
     passwd: str = ""
     group: str = ""
+    access: Access | None = None

@@ -1,0 +1,108 @@
+"""Images that go, and images that change hands: removed, brought back, deleted, let to others, made public.
+
+Each step leaves a store that is whole. A removed image is gone for new jobs at once, while its file stays for jobs that
+have it mounted: on a local file system an open file outlives its name, but an NFS server forgets it, and every node
+that reads it then gets ESTALE. Who decides when `delete` is safe is not here.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from spank_container.errors import NodeError
+from spank_container.images.durable import locked, make_folder, sync, write_file
+from spank_container.images.store import digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from spank_container.images.store import Store
+    from spank_container.values.access import Access
+    from spank_container.values.image_ref import Digest
+
+_LONGEST_REASON = 4096
+
+
+def remove(store: Store, digest: Digest) -> None:
+    """Hide the image from new jobs. UserError when there is none."""
+    with _changing(store, digest):
+        if not store.has(digest):
+            store.meta(digest)  # raises what is right for an absent image
+        description = store.beside(digest, "json")
+        now = time.time()
+        os.utime(description, (now, now))  # of the removal, by our clock and not by a file server's
+        description.rename(store.beside(digest, "removed"))
+        sync(store.images)
+
+
+def removed(store: Store) -> dict[Digest, float]:
+    """The removed images whose files are still there, and when they were removed."""
+    found = {path: digest_of(path) for path in store.images.glob("*.removed")}
+    return {digest: path.stat().st_mtime for path, digest in found.items() if digest}
+
+
+def delete(store: Store, digest: Digest) -> None:
+    """Take the file of a removed image, unless it was brought back meanwhile."""
+    with _changing(store, digest):
+        mark = store.beside(digest, "removed")
+        if mark.exists():
+            if not store.has(digest):
+                store.squashfs(digest).unlink(missing_ok=True)
+            mark.unlink()
+
+
+def let_in(store: Store, digest: Digest, access: Access) -> None:
+    """Change who may use a private image. UserError when there is none."""
+    private = store.private
+    with _changing(private, digest):
+        private.describe(replace(private.meta(digest), access=access))
+
+
+def publish(store: Store, digest: Digest) -> None:
+    """Make a private image everybody's. Killed at any point, it is still one or the other, or both."""
+    private = store.private
+    if not private.has(digest):
+        return
+    make_folder(store.images)
+    with _changing(private, digest), locked(store.lock_path(digest)):
+        if not store.has(digest):
+            store.squashfs(digest).unlink(missing_ok=True)  # of a publication that died here
+            store.squashfs(digest).hardlink_to(private.squashfs(digest))
+            sync(store.images)
+            store.describe(replace(private.meta(digest), access=None))
+        private.beside(digest, "json").unlink()
+        private.squashfs(digest).unlink()
+
+
+def note_failure(store: Store, digest: Digest, reason: str) -> None:
+    """Tell whoever waits for the image that it does not come, and why."""
+    with _changing(store, digest):
+        if not store.has(digest):
+            write_file(store.beside(digest, "failed"), reason[:_LONGEST_REASON].encode())
+
+
+def forget_failure(store: Store, digest: Digest) -> None:
+    """It is tried again, or is there."""
+    store.beside(digest, "failed").unlink(missing_ok=True)
+
+
+def failure(store: Store, digest: Digest) -> str:
+    """Why the last pull of the image went wrong; empty when none has."""
+    try:
+        return store.beside(digest, "failed").read_bytes()[:_LONGEST_REASON].decode(errors="replace")
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return ""
+
+
+@contextmanager
+def _changing(store: Store, digest: Digest) -> Iterator[None]:
+    try:
+        store.make_folders()
+        with locked(store.lock_path(digest)):
+            yield
+    except OSError as error:
+        raise NodeError.from_os_error("changing the image store", error, error.filename or store.root) from error
