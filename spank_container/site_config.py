@@ -98,9 +98,6 @@ class EnvironmentConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class SiteConfig:
-    """The whole file; one member a table."""
-@dataclass(frozen=True, slots=True)
 class GatewayConfig:
     """[gateway]: the service that fetches images and looks after the store, and how it is reached."""
 
@@ -129,6 +126,9 @@ class GatewayConfig:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class SiteConfig:
+    """The whole file; one member a table."""
 
     __pydantic_config__ = _STRICT
     images: ImagesConfig = field(default_factory=ImagesConfig)
@@ -136,10 +136,10 @@ class GatewayConfig:
     container: ContainerConfig = field(default_factory=ContainerConfig)
     volumes: VolumesConfig = field(default_factory=VolumesConfig)
     environment: EnvironmentConfig = field(default_factory=EnvironmentConfig)
+    gateway: GatewayConfig = field(default_factory=GatewayConfig)
 
 
 def load_config(path: Path = CONFIG_FILE) -> SiteConfig:
-    gateway: GatewayConfig = field(default_factory=GatewayConfig)
     """Read and check the TOML file; a file that is not there means the defaults.
 
     Raises SiteError that lists every mistake with its key path.
