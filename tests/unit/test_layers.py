@@ -16,6 +16,7 @@ ROOMS = [
     "errors",
     "values",
     "run",
+    "log",
     "kernel",
     "request",
     "site_checks",
@@ -24,7 +25,6 @@ ROOMS = [
     "state",
     "images",
     "executor",
-    "log",
     "name_service",
     "facts",
     "gateway",
@@ -38,6 +38,7 @@ ROOMS = [
     "doctor",
     "commands",
     "cli",
+    "shifterimg",
     "__main__",
 ]
 ONLY = {
