@@ -56,12 +56,12 @@ def build_plan(
 ) -> MountPlan:
     """The whole plan, checked. Raises UserError for what the site does not allow."""
     check_policy(request, job.uid, config)
+    check_access(image, facts)
     owner = (facts.account.uid, facts.account.gid, *(one.gid for one in facts.groups))
     mounts = _by_target(
         _system_mounts(config, facts),
         _own_directories(request, job, facts, owner),
         [_volume(volume, f"cache{number}", owner) for number, volume in enumerate(request.volumes)],
-    check_access(image, facts)
     )
     plan = MountPlan(
         host=(
@@ -80,6 +80,11 @@ def build_plan(
     return plan
 
 
+def _squashfs(image: ImageMeta, config: SiteConfig) -> str:
+    part = "private/images" if image.access else "images"
+    return f"{config.images.store}/{part}/{image.digest.replace(':', '-')}.squashfs"
+
+
 def _system_mounts(config: SiteConfig, facts: HostFacts) -> list[MountOp]:
     return [
         # The host's own: signals, host name and networks stay native, and root's rights on them stay root's.
@@ -89,25 +94,6 @@ def _system_mounts(config: SiteConfig, facts: HostFacts) -> list[MountOp]:
         *(Bind(path, path, read_only=True, why=_ALWAYS) for path in sorted(facts.files)),
         Bind(facts.support, SUPPORT, read_only=True, why=_ALWAYS),
     ]
-
-
-def build_join(
-    request: JobRequest, facts: HostFacts, image: ImageMeta, config: SiteConfig, pin: str, job_pin: str
-) -> MountPlan:
-    """The plan of a step that runs in its job's own container; `image` is the job's."""
-    plan = MountPlan((JoinNamespace(job_pin, pin),), (), _records(request, facts, image, config))
-    check_plan(plan)
-    return plan
-
-
-def _squashfs(image: ImageMeta, config: SiteConfig) -> str:
-    part = "private/images" if image.access else "images"
-    return f"{config.images.store}/{part}/{image.digest.replace(':', '-')}.squashfs"
-
-
-def _records(request: JobRequest, facts: HostFacts, image: ImageMeta, config: SiteConfig) -> tuple[str, ...]:
-    environment = tasks_environment(request, image, config.environment, facts.account)
-    return (*environment, *command_records(request.task, image))
 
 
 def _tmpfs_size(text: str) -> str:
