@@ -68,9 +68,9 @@ def compile_plugin(include: Path) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "spank_container.so"
         exports = f"-Wl,--version-script={_SOURCE / 'exports.map'}"
-        source = _SOURCE / "spank_container.c"
+        sources = [str(source) for source in sorted(_SOURCE.glob("*.c"))]
         try:
-            run([compiler, *_FLAGS, exports, "-I", str(include), "-o", str(result), str(source)], timeout=120)
+            run([compiler, *_FLAGS, exports, "-I", str(include), "-o", str(result), *sources], timeout=120)
         except ProgramFailedError as error:
             said = [line for line in error.stderr.splitlines() if "error:" in line] or [error.stderr]
             raise SiteError(f"compiling the plugin: {said[0]}", hint=error.hint) from error

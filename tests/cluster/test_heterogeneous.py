@@ -60,7 +60,7 @@ def test_no_image_after_an_image(site: Cluster) -> None:
 def test_the_parts_of_one_srun_have_to_agree(site: Cluster) -> None:
     done = site.run(["srun", BUSYBOX, "hostname", ":", DEBIAN, "hostname"])
     assert (done.returncode, done.stdout) == (1, "")
-    assert "spank-container: the parts of one srun cannot differ in --image or --volume" in done.stderr
+    assert "spank-container: the parts of one srun cannot differ in --image, --volume and their kin" in done.stderr
 
 
 def test_heterogeneous_jobs_leave_nothing(site: Cluster) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from plugin.slurm_player import HERE, JSON, SOURCE, WARNINGS, Scenario
+from plugin.slurm_player import HERE, JSON, SOURCES, WARNINGS, Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ def _compiled(source: str, folder: Path) -> Path:
     """`source` and the plugin in one program, under AddressSanitizer and UndefinedBehaviorSanitizer."""
     program = folder / Path(source).stem
     sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    files = [f"-I{HERE}/stub", "-o", str(program), str(HERE / source), str(SOURCE)]
+    files = [f"-I{HERE}/stub", "-o", str(program), str(HERE / source), *map(str, SOURCES)]
     subprocess.run(["gcc", *WARNINGS, "-g", "-O1", *sanitizers, *files], check=True)
     return program
 

@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 #define OPTION_PREFIX "_SLURM_SPANK_OPTION_spank_container_"
-#define MOST 400
+#define MOST 600
 #define LINE (2 * 1024 * 1024)
 
 struct pair {
@@ -40,16 +40,18 @@ struct list {
 };
 
 static spank_context_t context = S_CTX_ERROR;
-static struct list options, script_options, message, job_environment;
+static struct list options, script_options, message;
 static char *arguments[MOST], *probes[MOST];
-static int n_arguments, n_probes, parts, fails_item = -1, refuses_option = -1;
+static char *job_environment[MOST + 1]; /* NAME=VALUE, as Slurm has it */
+static char *job_argv[MOST], **task_argv = job_argv;
+static int n_arguments, n_probes, n_argv, parts, fails_item = -1, refuses_option = -1;
 static uint32_t job_id, step_id, uid, gid, restarts, tasks = 1, task_id, lacks;
 static bool old_release, ambient, in_task;
 static struct {
     struct spank_option *option;
     bool found;
     char *value;
-} registered[8];
+} registered[16];
 static int n_registered, output;
 
 /* ---- What it says ----------------------------------------------------------------------------------------------- */
@@ -87,6 +89,15 @@ static int say_call(const char *name, int rc)
     return rc;
 }
 
+static void say_command(void)
+{
+    for (char **word = task_argv; *word; word++) {
+        char *text = quoted(*word);
+        say("{\"word\": %s}\n", text);
+        free(text);
+    }
+}
+
 static char *json_object(const struct list *list)
 {
     char *text = strdup("{"), *grown;
@@ -113,28 +124,65 @@ static void drop(struct list *list, int i)
     list->pairs[i] = list->pairs[--list->n];
 }
 
-static int find(const struct list *list, const char *name)
-{
-    for (int i = 0; i < list->n; i++)
-        if (!strcmp(list->pairs[i].name, name))
-            return i;
-    return -1;
-}
-
 static void add(struct list *list, const char *name, const char *value)
 {
     if (list->n == MOST)
         abort();
-    list->pairs[list->n++] = (struct pair){strdup(name), strdup(value)};
+    list->pairs[list->n++] = (struct pair){strdup(name), value ? strdup(value) : NULL};
 }
 
-static void put(struct list *list, const char *name, const char *value)
-{
-    int i = find(list, name);
+/* ---- The environment of the job, as slurmstepd has it --------------------------------------------------------------
+ */
 
-    if (i >= 0)
-        drop(list, i);
-    add(list, name, value);
+/* The place of a variable, or the end. */
+static char **place_of(const char *name)
+{
+    size_t length = strlen(name);
+    char **one = job_environment;
+
+    while (*one && (strncmp(*one, name, length) || (*one)[length] != '='))
+        one++;
+    return one;
+}
+
+/* unsetenvp: the others close the gap. */
+static void unset(const char *name)
+{
+    char **one = place_of(name);
+
+    free(*one);
+    for (; *one; one++)
+        one[0] = one[1];
+}
+
+static void set(const char *name, const char *value)
+{
+    unset(name);
+    if (place_of(name) == job_environment + MOST || asprintf(place_of(name), "%s=%s", name, value) < 0)
+        abort();
+}
+
+static const char *get(const char *name)
+{
+    const char *found = *place_of(name);
+
+    return found ? found + strlen(name) + 1 : NULL;
+}
+
+static void say_job_environment(void)
+{
+    struct list all = {.n = 0};
+
+    for (char **one = job_environment; *one; one++) {
+        char *name = strndup(*one, strcspn(*one, "="));
+        add(&all, name, *one + strlen(name) + 1);
+        free(name);
+    }
+    char *text = json_object(&all);
+    say("{\"task_environment\": %s}\n", text);
+    free(text);
+    while (all.n)
+        drop(&all, 0);
 }
 
 /* ---- Slurm's functions, as the plugin sees them ----------------------------------------------------------------- */
@@ -167,22 +215,29 @@ spank_err_t spank_get_item(spank_t sp, spank_item_t item, ...)
     if (context != S_CTX_REMOTE || (int)item == fails_item)
         return ESPANK_NOT_REMOTE;
     va_start(args, item);
-    *va_arg(args, uint32_t *) = values[item];
+    if (item == S_JOB_ENV) {
+        *va_arg(args, char ***) = job_environment;
+    } else if (item == S_JOB_ARGV) {
+        *va_arg(args, int *) = n_argv;
+        *va_arg(args, char ***) = job_argv;
+    } else {
+        *va_arg(args, uint32_t *) = values[item];
+    }
     va_end(args);
     return ESPANK_SUCCESS;
 }
 
 spank_err_t spank_getenv(spank_t sp, const char *name, char *buffer, int size)
 {
-    int i = find(&job_environment, name);
+    const char *value = get(name);
 
     (void)sp;
     if (context != S_CTX_REMOTE)
         return ESPANK_NOT_REMOTE;
-    if (i < 0)
+    if (!value)
         return ESPANK_ENV_NOEXIST;
-    snprintf(buffer, size, "%s", job_environment.pairs[i].value);
-    return strlen(job_environment.pairs[i].value) >= (size_t)size ? ESPANK_NOSPACE : ESPANK_SUCCESS;
+    snprintf(buffer, size, "%s", value);
+    return strlen(value) >= (size_t)size ? ESPANK_NOSPACE : ESPANK_SUCCESS;
 }
 
 spank_err_t spank_setenv(spank_t sp, const char *name, const char *value, int overwrite)
@@ -194,21 +249,36 @@ spank_err_t spank_setenv(spank_t sp, const char *name, const char *value, int ov
         return ESPANK_ERROR;
     if (in_task)
         say("{\"set_in_task\": \"%s\"}\n", name);
-    if (!overwrite && find(&job_environment, name) >= 0)
+    if (!overwrite && get(name))
         return ESPANK_ENV_EXISTS;
-    put(&job_environment, name, value);
+    set(name, value);
     return ESPANK_SUCCESS;
 }
 
 spank_err_t spank_unsetenv(spank_t sp, const char *name)
 {
-    int i = find(&job_environment, name);
-
     (void)sp;
     if (context != S_CTX_REMOTE)
         return ESPANK_NOT_REMOTE;
-    if (i >= 0)
-        drop(&job_environment, i);
+    if (!strcmp(name, "SLURM_STAYS"))
+        return ESPANK_ERROR;
+    unset(name);
+    return ESPANK_SUCCESS;
+}
+
+/* From 23.11 on, and in a process of the task's own: nothing of it is ever freed. */
+spank_err_t spank_prepend_task_argv(spank_t sp, int argc, const char *argv[])
+{
+    char **longer = calloc(argc + n_argv + 1, sizeof(char *));
+
+    (void)sp;
+    if (!in_task || !longer)
+        return ESPANK_NOT_TASK;
+    for (int i = 0; i < argc; i++)
+        longer[i] = strdup(argv[i]);
+    for (int i = 0; i < n_argv; i++)
+        longer[argc + i] = task_argv[i];
+    task_argv = longer;
     return ESPANK_SUCCESS;
 }
 
@@ -243,17 +313,30 @@ void slurm_error(const char *format, ...)
 
 /* ---- sbatch, salloc and srun ------------------------------------------------------------------------------------ */
 
-/* _do_option_cb */
+/* _do_option_cb: NULL where getopt(3) has found no value. */
 static int hand_over(int i, const char *value, int remote)
 {
     int rc = registered[i].option->cb(registered[i].option->val, value, remote);
 
     if (rc)
         return say_call("option", rc);
-    free(registered[i].value);
-    registered[i].value = strdup(value);
+    if (registered[i].option->has_arg) {
+        free(registered[i].value);
+        registered[i].value = value ? strdup(value) : NULL;
+    }
     registered[i].found = true;
     return 0;
+}
+
+/* _opt_env_name: "-" becomes "_". */
+static const char *variable(const char *prefix, int i)
+{
+    static char name[256];
+
+    snprintf(name, sizeof(name), "%s" OPTION_PREFIX "%s", prefix, registered[i].option->name);
+    for (char *one = name; *one; one++)
+        *one = *one == '-' ? '_' : *one;
+    return name;
 }
 
 static int option_number(const char *name)
@@ -267,11 +350,9 @@ static int option_number(const char *name)
 /* spank_process_env_options: in every part, after the script's options and before the command line's. */
 static int process_environment(void)
 {
-    char name[256];
-
     for (int i = 0; i < n_registered; i++) {
-        snprintf(name, sizeof(name), "SLURM_SPANK_" OPTION_PREFIX "%s", registered[i].option->name);
-        if (getenv(name) && hand_over(i, getenv(name), 0))
+        const char *value = getenv(variable("SLURM_SPANK_", i));
+        if (value && hand_over(i, value, 0))
             return -1;
     }
     return 0;
@@ -289,17 +370,13 @@ static int hand_over_all(const struct list *list, int part)
 
 static int submit_part(int part)
 {
-    char name[256];
-
     if (hand_over_all(&script_options, part) || process_environment() || hand_over_all(&options, part))
         return -1;
-    for (int i = 0; i < n_registered; i++) { /* _spank_stack_set_remote_options_env, and sbatch's set_spank_env */
-        for (int prefix = 0; prefix < (context == S_CTX_ALLOCATOR ? 2 : 1); prefix++) {
-            snprintf(name, sizeof(name), "%s" OPTION_PREFIX "%s", prefix ? "SLURM_SPANK_" : "",
-                     registered[i].option->name);
-            if (registered[i].found)
-                setenv(name, registered[i].value, 1);
-        }
+    for (int i = 0; i < n_registered; i++) { /* _option_setenv, and sbatch's set_spank_env */
+        if (registered[i].found)
+            setenv(variable("", i), registered[i].value ?: "", 1);
+        if (registered[i].found && context == S_CTX_ALLOCATOR)
+            setenv(variable("SLURM_SPANK_", i), registered[i].value ?: "(null)", 1);
     }
     return say_call("init_post_opt", slurm_spank_init_post_opt(NULL, n_arguments, arguments));
 }
@@ -335,18 +412,14 @@ static void play_submission(void)
 
 static void receive_options(void)
 {
-    char name[256];
-
     for (int i = 0; i < message.n; i++)
         hand_over(option_number(message.pairs[i].name), message.pairs[i].value, 1);
     for (int i = 0; i < n_registered; i++) {
-        snprintf(name, sizeof(name), OPTION_PREFIX "%s", registered[i].option->name);
-        int at = find(&job_environment, name);
-        if (at < 0)
-            continue;
-        if (old_release || !registered[i].found) /* from 24.05 on, an option of the message is not looked up again */
-            hand_over(i, job_environment.pairs[at].value, 1);
-        drop(&job_environment, at);
+        const char *value = get(variable("", i));
+        if (value &&
+            (old_release || !registered[i].found)) /* from 24.05 on, one of the message is not looked up again */
+            hand_over(i, value, 1);
+        unset(variable("", i));
     }
 }
 
@@ -408,9 +481,7 @@ static void run_task(void)
     in_task = true;
     change_capabilities();
     int rc = say_call("task_init_privileged", slurm_spank_task_init_privileged(NULL, n_arguments, arguments));
-    char *text = json_object(&job_environment);
-    say("{\"task_environment\": %s}\n", text);
-    free(text);
+    say_job_environment();
     say("{\"descriptors\": %d}\n", count_descriptors() - before);
     for (int i = 0; i < n_probes; i++) {
         char *path = quoted(probes[i]);
@@ -424,6 +495,11 @@ static void run_task(void)
             abort();
         say_status("user");
     }
+    if (!rc && !chdir("/"))
+        rc = say_call("task_init", slurm_spank_task_init(NULL, n_arguments, arguments));
+    say_command();
+    char *folder = quoted(getcwd(NULL, 0) ?: "");
+    say("{\"folder\": %s, \"launched\": %s}\n", folder, get("SPANK_CONTAINER_ARGV") ? "true" : "false");
     _exit(rc ? 1 : 0);
 }
 
@@ -500,7 +576,9 @@ static void read_line(char *line)
     else if (!strcmp(word, "variable"))
         setenv(first, second, 1);
     else if (!strcmp(word, "job_variable"))
-        add(&job_environment, first, second);
+        set(first, second);
+    else if (!strcmp(word, "word"))
+        job_argv[n_argv++] = strdup(first);
     else if (!strcmp(word, "probe"))
         probes[n_probes++] = strdup(first);
     else if (!strcmp(word, "old_release"))
@@ -517,13 +595,17 @@ static void read_line(char *line)
 
 static void free_all(void)
 {
-    struct list *lists[] = {&options, &script_options, &message, &job_environment};
+    struct list *lists[] = {&options, &script_options, &message};
 
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
         while (lists[i]->n)
             drop(lists[i], 0);
     for (int i = 0; i < n_registered; i++)
         free(registered[i].value);
+    while (*job_environment)
+        unset(strndupa(*job_environment, strcspn(*job_environment, "=")));
+    while (n_argv)
+        free(job_argv[--n_argv]);
 }
 
 int main(int argc, char **argv)

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 static int errors;
+static char *environment[4]; /* of the job: three variables, or fewer */
 
 /* ---- As much of Slurm as that takes ----------------------------------------------------------------------------- */
 
@@ -37,7 +38,10 @@ spank_err_t spank_get_item(spank_t sp, spank_item_t item, ...)
 
     (void)sp;
     va_start(args, item);
-    *va_arg(args, uint32_t *) = 1;
+    if (item == S_JOB_ENV)
+        *va_arg(args, char ***) = environment;
+    else
+        *va_arg(args, uint32_t *) = 1;
     va_end(args);
     return ESPANK_SUCCESS;
 }
@@ -57,8 +61,26 @@ spank_err_t spank_setenv(spank_t sp, const char *name, const char *value, int ov
 
 spank_err_t spank_unsetenv(spank_t sp, const char *name)
 {
+    size_t length = strlen(name);
+    char **one = environment;
+
     (void)sp;
-    return strlen(name) ? ESPANK_SUCCESS : ESPANK_ERROR;
+    while (*one && (strncmp(*one, name, length) || (*one)[length] != '='))
+        one++;
+    for (; *one; one++)
+        one[0] = one[1];
+    return length ? ESPANK_SUCCESS : ESPANK_ERROR;
+}
+
+/* The words are the records' own: read them all. */
+spank_err_t spank_prepend_task_argv(spank_t sp, int argc, const char *argv[])
+{
+    size_t length = 0;
+
+    (void)sp;
+    for (int i = 0; i < argc; i++)
+        length += strlen(argv[i]) + 1;
+    return length ? ESPANK_SUCCESS : ESPANK_ERROR;
 }
 
 spank_err_t spank_job_control_setenv(spank_t sp, const char *name, const char *value, int overwrite)
@@ -87,7 +109,7 @@ static uint32_t random_number(uint32_t below)
 
 static size_t make_records(char *buffer)
 {
-    static const char likely[] = "A_z9=\0=B\n \0\xc3-";
+    static const char likely[] = "A_z9=\0=B\n \0\xc3-\0+A\0@/\0>\0";
     size_t length = random_number(64);
 
     for (size_t i = 0; i < length; i++)
@@ -100,26 +122,30 @@ static size_t make_records(char *buffer)
 /* The rules once more, as a state machine rather than with the library's string functions. */
 static bool is_valid(const char *buffer, size_t length)
 {
-    bool in_value = false;
-    size_t at = 0; /* in the name */
+    enum { BEGIN, NAME, ANY, SOME, SLASH, NOTHING } expected = BEGIN;
 
     for (size_t i = 0; i < length; i++) {
         char c = buffer[i];
         bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_', digit = c >= '0' && c <= '9';
-        if (c == '\0' && at == 0)
-            return false;
         if (c == '\0') {
-            at = 0;
-            in_value = false;
-        } else if (!in_value && c == '=' && at > 0) {
-            in_value = true;
-        } else if (!in_value) {
-            if (!letter && !(digit && at > 0))
+            if (expected == BEGIN || expected == SOME || expected == SLASH)
                 return false;
-            at++;
+            expected = BEGIN;
+        } else if (expected == BEGIN) {
+            expected = letter ? NAME : c == '>' ? ANY : c == '+' ? SOME : c == '@' ? SLASH : NOTHING;
+            if (expected == NOTHING && c != '-')
+                return false;
+        } else if (expected == NAME) {
+            if (c != '=' && !letter && !digit)
+                return false;
+            expected = c == '=' ? ANY : NAME;
+        } else if (expected == NOTHING || (expected == SLASH && c != '/')) {
+            return false;
+        } else {
+            expected = ANY;
         }
     }
-    return at == 0;
+    return expected == BEGIN;
 }
 
 int main(int argc, char **argv)
@@ -142,6 +168,7 @@ int main(int argc, char **argv)
             return 1;
         close(fd);
         errors = 0;
+        memcpy(environment, (char *[]){"A_z=1", "B=2", "9", NULL}, sizeof(environment));
         slurm_spank_init_post_opt(NULL, 1, args);
         close(fd + 1); /* the container's directory, which the plugin keeps open for as long as slurmstepd lives */
         if ((errors == 0) != is_valid(buffer, length)) {

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PLUGIN = Path(__file__).parents[2] / "spank_container" / "plugin"
-SOURCE = PLUGIN / "spank_container.c"
+SOURCES = sorted(PLUGIN.glob("*.c"))
 HERE = Path(__file__).parent
 WARNINGS = ("-std=gnu11", "-Wall", "-Wextra", "-Werror")
 OPTION = "_SLURM_SPANK_OPTION_spank_container_"

@@ -48,8 +48,6 @@ class TestRefusal:
             "echo not json",
             "echo '{x'",
             "echo '{'; echo '}'",
-            "echo '{}'; echo '{}'",
-            "printf '{}\\n\\n'",
             "printf '}'",
             "printf '{'; head -c 65535 /dev/zero | tr '\\0' x; printf '}'",
         ],
@@ -60,9 +58,10 @@ class TestRefusal:
             f"spank-container: {command.path} submit printed no request; the administrator must repair it"
         ]
 
-    def test_more_than_a_request_can_be(self, submission: Submission, command: Command) -> None:
+    @pytest.mark.parametrize("begin", ["{", f"{JSON}\\nA="])
+    def test_more_than_it_may_print(self, submission: Submission, command: Command, begin: str) -> None:
         """The plugin hangs up; whether that kills the command is a race, and the submission is refused either way."""
-        command.does("printf '{'; head -c 100000 /dev/zero | tr '\\0' x; echo '}'")
+        command.does(f"printf '{begin}'; head -c 100000 /dev/zero | tr '\\0' x; echo '}}'")
         self.refused(submission)
 
     def test_a_command_that_is_not_there(self, submission: Submission, command: Command) -> None:
@@ -77,11 +76,25 @@ class TestRefusal:
         command.does(script)
         assert self.refused(submission) == [f"spank-container: {command.path} did not come to its own end; try again"]
 
-    def test_too_many_volumes(self, submission: Submission, command: Command) -> None:
-        options = [f"volume=/x{number}:/y" for number in range(257)]
+    @pytest.mark.parametrize("lines", ["{}", "", "A", "=1", "A1=1", "a=1", "A B=1", "A=1\n\nB=2", "A=1\n\n"])
+    def test_no_line_but_a_variable_s(self, submission: Submission, command: Command, lines: str) -> None:
+        command.does(f"echo '{JSON}\n{lines}'")
+        outcome = submission("sbatch", "image=a").play()
+        assert outcome.results("init_post_opt") == [-1]
+        assert outcome.errors == [
+            f"spank-container: {command.path} submit printed more than a request; the administrator must repair it"
+        ]
+
+    def test_too_many_options(self, submission: Submission, command: Command) -> None:
+        options = [f"volume=/x{number}:/y" for number in range(512)]
         outcome = submission("sbatch", "image=a", *options).play()
         assert outcome.results("option") == [-1]
-        assert outcome.errors == ["spank-container: more than 256 times --volume; join some with ';'"]
+        assert outcome.errors == [
+            (
+                "spank-container: more than 512 options for the container; join volumes with ';', "
+                "or put variables into a file for --image-env-file"
+            )
+        ]
         assert not command.calls
 
 

@@ -37,7 +37,7 @@ NOT_PREPARED = (
 
 def test_the_order_of_calls(job_step: JobStep) -> None:
     outcome = job_step(requested=False).say("tasks", 3).play()
-    assert outcome.calls == ["init", "init_post_opt", *["task_init_privileged"] * 3, "exit"]
+    assert outcome.calls == ["init", "init_post_opt", *["task_init_privileged", "task_init"] * 3, "exit"]
     assert outcome.exits == [0, 0, 0]
 
 
@@ -113,7 +113,7 @@ class TestFailClosed:
         container(state)
         refused(
             job_step(3).say("message", "image", "other").play(),
-            "spank-container: --image and --volume do not go with --jobid; set SLURM_JOB_ID=7 instead",
+            "spank-container: --image, --volume and their kin do not go with --jobid; set SLURM_JOB_ID=7 instead",
         )
 
     def test_who_am_i(self, job_step: JobStep) -> None:

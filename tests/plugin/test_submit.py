@@ -30,9 +30,11 @@ def test_the_request_goes_to_the_job(submission: Submission, command: Command, c
     assert STEP_REQUEST not in outcome.environ
 
 
-def test_the_last_image_wins_and_volumes_accumulate(submission: Submission, command: Command) -> None:
-    submission("sbatch", "image=a", "volume=/x:/y:ro;/z:/z", "image=b", "volume=/c d:/e").play()
-    assert command.calls == [["submit", "--image=b", "--volume=/x:/y:ro;/z:/z", "--volume=/c d:/e"]]
+def test_all_words_go_on_in_their_order(submission: Submission, command: Command) -> None:
+    """Which of two wins is not decided here."""
+    words = ["image=a", "volume=/x:/y:ro;/z:/z", "image-env=A=1", "image=b", "volume=/c d:/e", "image-env=A=2"]
+    submission("sbatch", *words).play()
+    assert command.calls == [["submit", *(f"--{word}" for word in words)]]
 
 
 def test_the_same_volume_twice_is_one(submission: Submission, command: Command) -> None:
@@ -155,7 +157,7 @@ class TestHeterogeneousJobs:
     def test_a_part_inherits_what_it_does_not_say(self, submission: Submission, command: Command) -> None:
         scenario = submission("sbatch", "image=a", "volume=/x:/y").say("part").say("option", "image", "b")
         scenario.play()
-        assert command.calls[1] == ["submit", "--image=b", "--volume=/x:/y"]
+        assert command.calls[1] == ["submit", "--volume=/x:/y", "--image=b"]
 
     def test_only_the_first_parts_may_have_none(self, submission: Submission) -> None:
         """On the node, a part's steps have the variables of the first part: they would say that the Prolog failed."""
@@ -179,7 +181,7 @@ class TestHeterogeneousJobs:
         assert command.calls == [
             ["submit", "--image=a", "--volume=/a:/a", "--volume=/b:/b"],
             ["submit", "--image=b", "--volume=/c:/c"],
-            ["submit", "--image=a", "--volume=/c:/c"],
+            ["submit", "--volume=/c:/c", "--image=a"],
         ]
 
     @pytest.mark.parametrize("where", ["script_option", "option"])
@@ -213,5 +215,5 @@ class TestHeterogeneousJobs:
         outcome = scenario.say("part").say("option", *second.split("=")).play()
         assert outcome.results("init_post_opt") == [0, -1]
         assert outcome.errors == [
-            "spank-container: the parts of one srun cannot differ in --image or --volume; start an srun for each"
+            "spank-container: the parts of one srun cannot differ in --image, --volume and their kin; start an srun for each"
         ]

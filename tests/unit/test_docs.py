@@ -28,7 +28,7 @@ def test_the_architecture_page_names_modules_that_are_there() -> None:
 
 
 def test_the_line_that_enters_is_where_the_page_says() -> None:
-    plugin = (ROOT / "spank_container/plugin/spank_container.c").read_text()
+    plugin = (ROOT / "spank_container/plugin/task.c").read_text()
     assert re.search(r"static int enter\(void\)\n\{[^}]*setns\(ns, CLONE_NEWNS\)", plugin)
     assert plugin.count("setns(") == 1 + plugin.count("setns(2)")
 

@@ -7,7 +7,10 @@
 
 #include <errno.h>
 
-#define SLURM_VERSION_NUMBER 0x000000
+#define SLURM_VERSION_NUM(a, b, c) (((a) << 16) + ((b) << 8) + (c))
+#ifndef SLURM_VERSION_NUMBER /* the tests compile the plugin for two releases: its source looks at the number */
+#define SLURM_VERSION_NUMBER SLURM_VERSION_NUM(24, 11, 0)
+#endif
 
 typedef struct spank_handle *spank_t;
 typedef int(spank_f)(spank_t spank, int ac, char *argv[]);
@@ -15,6 +18,7 @@ typedef int(spank_f)(spank_t spank, int ac, char *argv[]);
 extern spank_f slurm_spank_init;
 extern spank_f slurm_spank_init_post_opt;
 extern spank_f slurm_spank_task_init_privileged;
+extern spank_f slurm_spank_task_init;
 extern spank_f slurm_spank_exit;
 
 typedef enum {
@@ -22,6 +26,8 @@ typedef enum {
     S_JOB_GID = 1,
     S_JOB_ID = 2,
     S_JOB_STEPID = 3,
+    S_JOB_ARGV = 9,
+    S_JOB_ENV = 10,
     S_TASK_GLOBAL_ID = 12,
     S_SLURM_RESTART_COUNT = 29,
 } spank_item_t;
@@ -63,6 +69,7 @@ spank_err_t spank_get_item(spank_t spank, spank_item_t item, ...);
 spank_err_t spank_getenv(spank_t spank, const char *var, char *buf, int len);
 spank_err_t spank_setenv(spank_t spank, const char *var, const char *val, int overwrite);
 spank_err_t spank_unsetenv(spank_t spank, const char *var);
+spank_err_t spank_prepend_task_argv(spank_t spank, int argc, const char *argv[]);
 spank_err_t spank_job_control_setenv(spank_t sp, const char *name, const char *value, int overwrite);
 
 void slurm_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
