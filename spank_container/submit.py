@@ -10,7 +10,8 @@ from spank_container.errors import UserError
 from spank_container.executor.container_root import open_readable, unreachable
 from spank_container.executor.scratch import check_place
 from spank_container.images.store import Store
-from spank_container.plan.policy import check_policy
+from spank_container.kernel.mounts import closing
+from spank_container.plan.policy import check_policy, check_source, source_rules
 from spank_container.request import JobRequest, parse_request, parse_volume_options
 from spank_container.values.image_ref import PinnedImage, parse_image_ref
 
@@ -52,6 +53,8 @@ def _check_source(volume: VolumeSpec, config: SiteConfig) -> None:
             check_place(volume.source, volume.scratch.size, overcommit=config.scratch.overcommit)
         return
     try:
-        os.close(open_readable(volume.source))
+        with closing(open_readable(volume.source)) as source:
+            real = os.readlink(f"/proc/self/fd/{source}")
     except OSError as error:
         raise unreachable(volume.source, error) from error
+    check_source(volume.source, source_rules(config).and_real(os.path.realpath), real)

@@ -66,7 +66,7 @@ def _build_and_pin(op: PinNamespace, plan: MountPlan, site: _Site) -> None:
     def build() -> None:
         # Sources are opened before the namespace is ours: move_mount(2) takes a detached mount anywhere, but
         # open_tree(2) clones only what is in the caller's namespace.
-        sources = open_sources(plan.inside)
+        sources = open_sources(plan.inside, plan.rules)
         namespace.unshare_mounts()
         root = build_root(plan.inside, sources | site.caches, str(image), str(site.directory.root))
         namespace.enter_root(root)
