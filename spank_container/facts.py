@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import spank_container
 from spank_container.errors import NodeError
 from spank_container.name_service import identify
-from spank_container.values.host_facts import HostFacts
+from spank_container.values.host_facts import SLURMS_OWN, HostFacts
 from spank_container.values.volume import HostPath
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from spank_container.values.job import Job
 
 _SHOWN_FILES = ("/etc/hosts", "/etc/resolv.conf", "/etc/localtime")
-_SUPPORT = Path(spank_container.__file__).parent / "support" / "container"
+_SUPPORT = Path(spank_container.__file__).parent / "support" / "container" / "bin"
 _MOST_NODES = 100_000
 _MOST_CPUS = 10_000_000  # in the whole job: each is a line of /var/hostsfile
 _RANGE = r"\d{1,9}(?:-\d{1,9})?"
@@ -42,7 +42,14 @@ def gather_facts(job: Job, name_service_timeout: float) -> HostFacts:
         support=HostPath(str(_SUPPORT)),
         # Where one is a link, as resolv.conf is with systemd-resolved, what it leads to is shown.
         files=frozenset(HostPath(path) for path in _SHOWN_FILES if os.path.exists(path)),
+        tmp=tuple(map(_identity, SLURMS_OWN)),
     )
+
+
+def _identity(path: str) -> str:
+    """By which the plugin knows the node's folder from one that Slurm has put over it, for the job."""
+    status = os.stat(path)
+    return f"{status.st_dev}:{status.st_ino}"
 
 
 def _hosts(job: Job) -> list[tuple[str, int]]:

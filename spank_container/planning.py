@@ -6,20 +6,26 @@ A module of its own because only a Prolog imports it: an Epilog undoes what the 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spank_container.errors import SiteError
+from spank_container.errors import SiteError, UserError
 from spank_container.facts import gather_facts
 from spank_container.images.store import Store
 from spank_container.log import log
-from spank_container.plan.build import Container, build_plan
+from spank_container.plan.build import Container, build_join, build_plan
 from spank_container.request import parse_request, surrounded
 from spank_container.site_config import CONFIG_FILE, SiteConfig, compile_config, load_config, read_compiled, stamp
 from spank_container.state import Record, write_whole
+from spank_container.values.host_facts import SLURMS_OWN
+from spank_container.values.volume import is_below
 
 if TYPE_CHECKING:
+    from spank_container.request import JobRequest
     from spank_container.state import ContainerDirectory, StateDirectory
+    from spank_container.values.host_facts import HostFacts
+    from spank_container.values.image_meta import ImageMeta
     from spank_container.values.job import Job
 
 
@@ -28,12 +34,37 @@ def plan_container(state: StateDirectory, directory: ContainerDirectory, job: Jo
     request = parse_request(text)
     job = surrounded(job, request)
     config = site_config(state)
-    store, digest = Store(Path(config.images.store)), request.image.digest
-    image = (store if store.has(digest) or not store.private.has(digest) else store.private).meta(digest)
-    container = Container(directory.name, str(directory.pin))
     facts = gather_facts(job, config.container.name_service_timeout)
-    plan = build_plan(request, job, facts, image, config, container)
-    return Record(job.restart_count, plan, text)
+    if request.joins:
+        return _plan_join(state.job(job.id), directory, request, facts, config)
+    container = Container(directory.name, str(directory.pin))
+    plan = build_plan(request, job, facts, _image(request, config), config, container)
+    return Record(job.restart_count, plan, text, _nodes_own(request, facts))
+
+
+def _plan_join(
+    joined: ContainerDirectory, directory: ContainerDirectory, request: JobRequest, facts: HostFacts, config: SiteConfig
+) -> Record:
+    """Of the job's own record, and not of what the step's request says, since that may be forged."""
+    record = joined.record() if joined.is_ready() else None
+    if record is None:
+        raise UserError("this job has no container here that a step could join", hint="give this srun an --image")
+    of_job = parse_request(record.request)
+    request = replace(request, image=of_job.image, typed=of_job.typed)
+    plan = build_join(request, facts, _image(request, config), config, str(directory.pin), str(joined.pin))
+    return replace(record, plan=plan, request=request.to_json())
+
+
+def _image(request: JobRequest, config: SiteConfig) -> ImageMeta:
+    store, digest = Store(Path(config.images.store)), request.image.digest
+    return (store if store.has(digest) or not store.private.has(digest) else store.private).meta(digest)
+
+
+def _nodes_own(request: JobRequest, facts: HostFacts) -> tuple[str, ...]:
+    """Less what would hide a volume of the user's."""
+    targets = [volume.target for volume in request.volumes]
+    hiding = [any(is_below(target, place) for target in targets) for place in SLURMS_OWN]
+    return tuple("-" if hides else identity for hides, identity in zip(hiding, facts.tmp, strict=True))
 
 
 def site_config(state: StateDirectory, path: Path = CONFIG_FILE) -> SiteConfig:

@@ -28,11 +28,16 @@ _RECORD_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What was planned for a container, and for which run of the job: all that undo needs to know."""
+    """What was planned for a container, and for which run of the job: all that undo needs to know.
+
+    `tmp` is DEVICE:INODE of the node's /tmp and /dev/shm: the plugin carries in what Slurm has put over them for the
+    job. `-` stands for one that is not to be carried in.
+    """
 
     restart_count: int
     plan: MountPlan
     request: str = ""
+    tmp: tuple[str, ...] = ("-", "-")
 
 
 class ContainerDirectory:
@@ -60,9 +65,11 @@ class ContainerDirectory:
             "restart_count": record.restart_count,
             "request": record.request,
             "plan": record.plan.to_json(),
+            "tmp": record.tmp,
         }
         write_whole(self.path / "record.json", json.dumps(document))
         write_whole(self.path / "env", "".join(f"{one}\0" for one in record.plan.environment))
+        write_whole(self.path / "tmp", "".join(f"{one}\n" for one in record.tmp))
 
     def record(self) -> Record | None:
         """None where the record was never finished: then nothing was applied either."""
@@ -72,7 +79,8 @@ class ContainerDirectory:
             return None
         if document["version"] != _RECORD_VERSION:
             raise NodeError(f"another version of spank-container wrote {self.path}", hint="reboot, or use that version")
-        return Record(document["restart_count"], MountPlan.from_json(document["plan"]), document["request"])
+        plan = MountPlan.from_json(document["plan"])
+        return Record(document["restart_count"], plan, document["request"], tuple(document.get("tmp", ("-", "-"))))
 
     def commit(self) -> None:
         """Tell the tasks that the container is there."""

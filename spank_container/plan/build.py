@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from spank_container.plan import identity
 from spank_container.plan.check import check_plan
+from spank_container.plan.command import command_records, files_for_shifter
 from spank_container.plan.environment import SUPPORT, tasks_environment
 from spank_container.plan.ops import (
     AttachScratch,
     Bind,
     HostOp,
     InsideOp,
+    JoinNamespace,
     MakeMountPoint,
     MakeScratch,
     MakeSymlink,
@@ -74,10 +76,24 @@ def build_plan(
             PinNamespace(container.pin),
         ),
         inside=(*_generated_files(facts, image), *_mount_points(mounts, request), MountRoot(), *mounts),
-        environment=tasks_environment(image.environment),
+        environment=_records(request, facts, image, config),
     )
     check_plan(plan)
     return plan
+
+
+def build_join(
+    request: JobRequest, facts: HostFacts, image: ImageMeta, config: SiteConfig, pin: str, job_pin: str
+) -> MountPlan:
+    """The plan of a step that runs in its job's own container; `image` is the job's."""
+    plan = MountPlan((JoinNamespace(job_pin, pin),), (), _records(request, facts, image, config))
+    check_plan(plan)
+    return plan
+
+
+def _records(request: JobRequest, facts: HostFacts, image: ImageMeta, config: SiteConfig) -> tuple[str, ...]:
+    environment = tasks_environment(request, image, config.environment, facts.account)
+    return (*environment, *command_records(request.task, image))
 
 
 def _squashfs(image: ImageMeta, config: SiteConfig) -> str:
@@ -92,7 +108,7 @@ def _system_mounts(config: SiteConfig, facts: HostFacts) -> list[MountOp]:
         MountTmpfs("/dev/shm", _tmpfs_size(config.container.shm_size), 0o1777, "[container] shm_size"),
         MountTmpfs("/tmp", _tmpfs_size(config.container.tmp_size), 0o1777, "[container] tmp_size"),
         *(Bind(path, path, read_only=True, why=_ALWAYS) for path in sorted(facts.files)),
-        Bind(facts.support, SUPPORT, read_only=True, why=_ALWAYS),
+        Bind(facts.support, f"{SUPPORT}/bin", read_only=True, why=_ALWAYS),
     ]
 
 
@@ -156,6 +172,7 @@ def _generated_files(facts: HostFacts, image: ImageMeta) -> list[InsideOp]:
         WriteFile("/etc/group", identity.group(image.group, facts.account, facts.groups), _ALWAYS),
         WriteFile("/etc/nsswitch.conf", identity.NSSWITCH, _ALWAYS),
         WriteFile("/var/hostsfile", identity.hostsfile(facts.hosts), _ALWAYS),
+        *files_for_shifter(image, _ALWAYS),
         MakeSymlink("/opt/udiImage", SUPPORT, _ALWAYS),
         MakeSymlink("/etc/mtab", "/proc/self/mounts", _ALWAYS),
     ]

@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from spank_container.values.volume import HostPath
 
 
+SLURMS_OWN = ("/tmp", "/dev/shm")
+"""What job_container/tmpfs, and namespace/tmpfs after it, give a job of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """One line of passwd(5)."""
@@ -32,11 +36,12 @@ class Group:
 @dataclass(frozen=True, slots=True)
 class HostFacts:
     """`groups` are the account's own, the primary one first; `hosts` is one (name, CPUs) a node of the job;
-    `support` is the folder that becomes /opt/spank-container; `files` are those of the host's files that a container is
-    given where the host has them."""
+    `support` is the folder that becomes /opt/spank-container/bin; `files` are those of the host's files that a container
+    is given where the host has them; `tmp` tells each of `SLURMS_OWN` from all other folders, as DEVICE:INODE."""
 
     account: Account
     groups: tuple[Group, ...]
     hosts: tuple[tuple[str, int], ...]
     support: HostPath
     files: frozenset[HostPath] = frozenset()
+    tmp: tuple[str, ...] = ("-", "-")

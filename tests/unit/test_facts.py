@@ -156,6 +156,9 @@ def test_a_user_whom_this_node_knows_keeps_the_jobs_group() -> None:
 
 def test_what_a_container_is_given_is_there() -> None:
     facts = gather_facts(job(), SECONDS)
-    assert os.path.exists(f"{facts.support}/bin/shifter")
+    assert os.path.exists(f"{facts.support}/shifter")
     assert all(os.path.exists(path) for path in facts.files)
     assert facts.files <= {"/etc/hosts", "/etc/resolv.conf", "/etc/localtime"}
+    for identity, folder in zip(facts.tmp, ("/tmp", "/dev/shm"), strict=True):
+        status = os.stat(folder)
+        assert identity == f"{status.st_dev}:{status.st_ino}"

@@ -134,14 +134,14 @@ def test_a_request_that_the_job_could_not_carry_is_not_written() -> None:
         (
             text(volumes=["/a:/b\0"]),
             (
-                "--volume: the path holds a quote or an unprintable character\n    /a:/b\ufffd\n       ^~~\n"
+                "--volume: the path holds an unprintable character\n    /a:/b\ufffd\n       ^~~\n"
                 "hint: rename the folder"
             ),
         ),
         (
             text(volumes=["/\ud800:/b"]),
             (
-                "--volume: the path holds a quote or an unprintable character\n    /\ufffd:/b\n    ^~\n"
+                "--volume: the path holds an unprintable character\n    /\ufffd:/b\n    ^~\n"
                 "hint: rename the folder"
             ),
         ),

@@ -149,7 +149,8 @@ def test_mount_points_know_what_the_user_chose() -> None:
 
 def test_generated_files() -> None:
     files = {op.path: op.content for op in plan().inside if isinstance(op, WriteFile)}
-    assert list(files) == ["/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/var/hostsfile"]
+    own = [f"/opt/spank-container/{name}" for name in ("entrypoint", "cmd", "workdir")]
+    assert list(files) == ["/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/var/hostsfile", *own]
     assert files["/etc/passwd"].endswith("alice:x:1001:1001:Alice Liddell:/home/alice:/bin/bash\n")
     assert files["/etc/group"].endswith("alice:x:1001:alice\nphysics:x:2000:alice\n")
     assert files["/var/hostsfile"] == "n1\nn1\nn2\nn2\n"
