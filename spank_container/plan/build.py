@@ -27,7 +27,8 @@ from spank_container.plan.ops import (
     PinNamespace,
     WriteFile,
 )
-from spank_container.plan.policy import check_access, check_policy
+from spank_container.plan.policy import check_access, check_policy, rules_on_node
+from spank_container.plan.site_mounts import site_mounts
 from spank_container.values.size import parse_size
 from spank_container.values.volume import host_path, is_protected
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from spank_container.values.host_facts import HostFacts
     from spank_container.values.image_meta import ImageMeta
     from spank_container.values.job import Job
+    from spank_container.values.source_rules import SourceRules
     from spank_container.values.volume import HostPath, VolumeSpec
 
 _ALWAYS = "every container"
@@ -60,10 +62,12 @@ def build_plan(
     check_policy(request, job.uid, config)
     check_access(image, facts)
     owner = (facts.account.uid, facts.account.gid, *(one.gid for one in facts.groups))
+    rules = rules_on_node(config, facts.account.home)
     mounts = _by_target(
         _system_mounts(config, facts),
-        _own_directories(request, job, facts, owner),
-        [_volume(volume, f"cache{number}", owner) for number, volume in enumerate(request.volumes)],
+        _own_directories(request, job, facts, owner, rules),
+        site_mounts(config, [volume.target for volume in request.volumes]),
+        [_volume(volume, f"cache{number}", owner, rules) for number, volume in enumerate(request.volumes)],
     )
     plan = MountPlan(
         host=(
@@ -77,6 +81,7 @@ def build_plan(
         ),
         inside=(*_generated_files(facts, image), *_mount_points(mounts, request), MountRoot(), *mounts),
         environment=_records(request, facts, image, config),
+        rules=rules,
     )
     check_plan(plan)
     return plan
@@ -117,16 +122,19 @@ def _tmpfs_size(text: str) -> str:
     return text if text.endswith("%") else str(parse_size(text))
 
 
-def _own_directories(request: JobRequest, job: Job, facts: HostFacts, owner: tuple[int, ...]) -> list[MountOp]:
+def _own_directories(
+    request: JobRequest, job: Job, facts: HostFacts, owner: tuple[int, ...], rules: SourceRules
+) -> list[MountOp]:
     """Optional, since a job may well start without them: Slurm itself falls back to /tmp. What lies on a volume of the
-    user's is left out, since the user means what the volume has there."""
+    user's is left out, since the user means what the volume has there; so is what a volume may not show, since the
+    user chooses the job's directory."""
     wanted = {host_path(job.workdir or ""): "the job's directory", host_path(facts.account.home): "the home directory"}
     shown = {PurePosixPath(path): why for path, why in wanted.items() if path and not _is_images_own(path)}
     covers = [*shown, *(PurePosixPath(volume.target) for volume in request.volumes)]
     return [
-        Bind(str(path), str(path), owner, optional=True, why=why)
+        Bind(str(path), str(path), owner, rules.makes_read_only(str(path)), optional=True, why=why)
         for path, why in shown.items()
-        if not any(path != other and path.is_relative_to(other) for other in covers)
+        if not rules.fault(str(path)) and not any(path != other and path.is_relative_to(other) for other in covers)
     ]
 
 
@@ -136,10 +144,12 @@ def _is_images_own(path: HostPath) -> bool:
     return any(PurePosixPath(path).is_relative_to(tree) for tree in _IMAGES_OWN)
 
 
-def _volume(volume: VolumeSpec, name: str, owner: tuple[int, ...]) -> MountOp:
+def _volume(volume: VolumeSpec, name: str, owner: tuple[int, ...], rules: SourceRules) -> MountOp:
     if volume.scratch:
         return AttachScratch(name, volume.target, f"--volume={volume}")
-    return Bind(volume.source, volume.target, owner, read_only=volume.read_only, why=f"--volume={volume}")
+    forced = rules.makes_read_only(volume.source) and not volume.read_only
+    why = f"--volume={volume}{'; read-only by [volumes] read_only' if forced else ''}"
+    return Bind(volume.source, volume.target, owner, read_only=volume.read_only or forced, why=why)
 
 
 def _by_target(*groups: list[MountOp]) -> list[MountOp]:

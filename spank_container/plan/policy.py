@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spank_container.errors import UserError
 from spank_container.values.access import unknown_image
 from spank_container.values.size import format_size, parse_size
 from spank_container.values.source_rules import SourceRules
-from spank_container.values.volume import normal
+from spank_container.values.volume import host_path, normal
 
 if TYPE_CHECKING:
     from spank_container.request import JobRequest
@@ -41,6 +42,13 @@ def source_rules(config: SiteConfig) -> SourceRules:
     """The site's rules for sources, as a value."""
     site = config.volumes
     return SourceRules(*(tuple(map(normal, paths)) for paths in (site.allow, site.deny, site.read_only)))
+
+
+def rules_on_node(config: SiteConfig, home: str) -> SourceRules:
+    """Where sources may really lie. In the home directory they may, since every container shows it, unless denied."""
+    rules = source_rules(config)
+    own = host_path(home)
+    return replace(rules, allow=(*rules.allow, own)) if rules.allow and own else rules
 
 
 def check_source(source: str, rules: SourceRules, real: str = "") -> None:
