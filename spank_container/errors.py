@@ -75,10 +75,10 @@ class BusyError(SpankContainerError):
 
 
 def _lines(text: str) -> list[str]:
-    return [_visible(line.replace("\t", " ")) for line in text.replace("\r\n", "\n").split("\n")] if text else []
+    return [visible(line.replace("\t", " ")) for line in text.replace("\r\n", "\n").split("\n")] if text else []
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     """A control character would move the terminal's cursor, and the caret with it; a lone surrogate cannot be sent."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
@@ -88,7 +88,7 @@ def _marked(text: str, start: int, end: int) -> tuple[str, str]:
     end = max(start, end)
     first = max(0, min(start - _LONGEST_SHOWN // 2, len(text) - _LONGEST_SHOWN))
     last = min(len(text), first + _LONGEST_SHOWN)
-    before, span, after = (_visible(text[a:b]) for a, b in [(first, start), (start, min(end, last)), (end, last)])
+    before, span, after = (visible(text[a:b]) for a, b in [(first, start), (start, min(end, last)), (end, last)])
     before = f"...{before}" if first else before
     after = f"{after}..." if last < len(text) else after
     return before + span + after, " " * _width(before) + "^" + "~" * (_width(span) - 1)

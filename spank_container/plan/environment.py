@@ -6,12 +6,13 @@ the start of MPI and the choice of GPUs say about this very task, which is never
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spank_container.values.variables import PROTECTED, is_protected_variable, is_value, is_variable_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from spank_container.request import JobRequest
     from spank_container.site_config import EnvironmentConfig
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from spank_container.values.task import TaskSpec
 
 SUPPORT = "/opt/spank-container"
+ALWAYS = "every container"
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What the image says of these was true where it was built: who, on which host, with room for temporary files where.
 _NEVER_THE_IMAGES = {"HOME", "USER", "LOGNAME", "HOSTNAME", "TMPDIR"}
@@ -27,44 +29,67 @@ _NEVER_THE_IMAGES = {"HOME", "USER", "LOGNAME", "HOSTNAME", "TMPDIR"}
 _NEVER_THE_JOBS = ("LD_LIBRARY_PATH", "LD_PRELOAD", "LD_AUDIT")
 
 
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """None as value: it is taken away. `why` says who wanted it so."""
+
+    value: str | None
+    why: str
+
+
 def tasks_environment(
     request: JobRequest, image: ImageMeta, site: EnvironmentConfig, account: Account
 ) -> tuple[str, ...]:
     """Records for the plugin, which applies them in order: NAME=VALUE sets, NAME takes away; +PREFIX and - clear."""
-    variables = _joined(_layers(request.task, image, site, account), site)
-    # Always ours: the host's PATH leads nowhere in an image, and an empty part of a path means the current folder.
-    variables["PATH"] = f"{SUPPORT}/bin:{variables.get('PATH') or _DEFAULT_PATH}"
-    variables["SHIFTER_RUNTIME"] = "1"  # these three are what scripts and dotfiles of Shifter's users look at
-    variables["SHIFTER_IMAGE"] = request.image.digest
-    variables["SHIFTER_IMAGEREQUEST"] = request.image_request
     cleared = (*(f"+{beginning}" for beginning in PROTECTED), "-") if request.task.clear_environment else ()
-    return (*cleared, *(name if value is None else f"{name}={value}" for name, value in variables.items()))
+    variables = tasks_variables(request, image, site, account)
+    records = (name if one.value is None else f"{name}={one.value}" for name, one in variables.items())
+    return (*cleared, *records)
 
 
-_Variables = dict[str, str | None]  # None: taken away
+def tasks_variables(
+    request: JobRequest, image: ImageMeta, site: EnvironmentConfig, account: Account
+) -> dict[str, Variable]:
+    """What is set over the job's own environment, or taken away from it."""
+    variables: dict[str, Variable] = {}
+    for why, settings in _layers(request.task, image, site, account).items():
+        variables |= {name: Variable(value, why) for name, value in settings.items()}
+    _join(variables, site)
+    # Always ours: the host's PATH leads nowhere in an image, and an empty part of a path means the current folder.
+    path = variables.get("PATH") or Variable("", "")
+    ours = Variable(f"{SUPPORT}/bin:{path.value or _DEFAULT_PATH}", "; ".join(filter(None, [path.why, ALWAYS])))
+    # These three are what scripts and dotfiles of Shifter's users look at.
+    shifters = {"RUNTIME": "1", "IMAGE": request.image.digest, "IMAGEREQUEST": request.image_request}
+    return variables | {"PATH": ours} | {f"SHIFTER_{name}": Variable(value, ALWAYS) for name, value in shifters.items()}
 
 
-def _layers(task: TaskSpec, image: ImageMeta, site: EnvironmentConfig, account: Account) -> _Variables:
-    """Each over the one before it."""
+def _layers(
+    task: TaskSpec, image: ImageMeta, site: EnvironmentConfig, account: Account
+) -> dict[str, Mapping[str, str | None]]:
+    """Each over the one before it, by the reason for it."""
     user = (f"HOME={account.home}", f"USER={account.name}", f"LOGNAME={account.name}")
     images = {name: value for name, value in _settings(image.environment).items() if name not in _NEVER_THE_IMAGES}
     return {
-        **dict.fromkeys(_NEVER_THE_JOBS),
-        **(_settings(user) if task.clear_environment else {}),
-        **images,
-        **_settings(site.set),
-        **dict.fromkeys(filter(_may_be_set, site.unset)),
-        **_settings(task.environment),
+        "it is about the host": dict.fromkeys(_NEVER_THE_JOBS),
+        "--image-clearenv": _settings(user) if task.clear_environment else {},
+        "the image": images,
+        "[environment] set": _settings(site.set),
+        "[environment] unset": dict.fromkeys(filter(_may_be_set, site.unset)),
+        "--image-env": _settings(task.environment),
     }
 
 
-def _joined(variables: _Variables, site: EnvironmentConfig) -> _Variables:
+def _join(variables: dict[str, Variable], site: EnvironmentConfig) -> None:
     """With what the site puts before and behind values, in the order in which it says so."""
     for name, value in reversed(_pairs(site.prepend)):
-        variables[name] = ":".join(filter(None, [value, variables.get(name)]))
+        variables[name] = _joined(Variable(value, "[environment] prepend"), variables.get(name))
     for name, value in _pairs(site.append):
-        variables[name] = ":".join(filter(None, [variables.get(name), value]))
-    return variables
+        variables[name] = _joined(variables.get(name), Variable(value, "[environment] append"))
+
+
+def _joined(*parts: Variable | None) -> Variable:
+    there = [part for part in parts if part and part.value]
+    return Variable(":".join(str(part.value) for part in there), "; ".join(dict.fromkeys(part.why for part in there)))
 
 
 def _settings(settings: Iterable[str]) -> dict[str, str]:
