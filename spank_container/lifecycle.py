@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spank_container.errors import BusyError, SpankContainerError, UserError
+from spank_container.executor.image_mounts import unmount_idle
 from spank_container.executor.undo import undo
 from spank_container.log import log
 from spank_container.request import REQUEST_VARIABLE, job_from_environment
@@ -75,8 +76,10 @@ def _undo_job(state: StateDirectory, number: int, step: int | None = None) -> No
         undo(state, state.job(number, step))
 
 
-def sweep(state: StateDirectory, live_jobs: Callable[[], Iterable[int]]) -> list[int]:
+def sweep(state: StateDirectory, live_jobs: Callable[[], Iterable[int]], *, idle_images: bool = False) -> list[int]:
     """Undo what jobs left that do not live any more: a node that crashed, an Epilog that never ran.
+
+    Images that no job uses go when their time is over, or all of them with `idle_images`.
 
     Slurm is asked after the node: the other way round, a job that starts in between would be taken for dead. Returns
     the ids of the dead. Tries them all before it raises the first error.
@@ -90,6 +93,7 @@ def sweep(state: StateDirectory, live_jobs: Callable[[], Iterable[int]]) -> list
             swept.append(number)
         except SpankContainerError as error:
             errors.append(error)
+    unmount_idle(state, at_once=idle_images)
     if errors:
         raise errors[0]
     return sorted(swept)

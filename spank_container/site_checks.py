@@ -127,6 +127,8 @@ def _variable(name: str) -> str:
 _TEXTS: dict[tuple[str, str], Callable[[str], str]] = {
     ("images", "store"): _path,
     ("images", "blob_cache"): _size,
+    ("images", "node_cache"): _path_or_none,
+    ("images", "node_cache_size"): _size,
     ("scratch", "path"): _path_or_none,
     ("scratch", "max_size"): _size_or_none,
     ("scratch", "filesystems"): _filesystem,
@@ -148,6 +150,7 @@ _TEXTS: dict[tuple[str, str], Callable[[str], str]] = {
     ("gateway", "state"): _path,
 }
 _NUMBERS: dict[tuple[str, str], Callable[[int], str]] = {
+    ("images", "keep_mounted"): _not_negative,
     ("container", "name_service_timeout"): _seconds,
     ("gateway", "workers"): _positive,
     ("gateway", "most_pulls"): _positive,

@@ -39,6 +39,12 @@ class ImagesConfig:
     blob_cache: str = _setting(
         "20G", "How much of compressed layers is kept, so that a shared base is downloaded once."
     )
+    keep_mounted: int = _setting(0, "How many seconds an image stays mounted on a node after its last job.")
+    node_cache: str = _setting("", "A folder on each node's own disk for copies of images. Empty: jobs read the store.")
+    node_cache_size: str = _setting("50G", "How much it may hold; the images that no job used for longest go.")
+    advertise: bool = _setting(
+        default=False, doc="Whether nodes tell Slurm which images they have, as features: spank_container, image_HEX."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ def add_verbs(verbs: Verbs) -> None:
     check.add_argument("--json", action="store_true", help="for machines")
     check.set_defaults(run=_check)
     sweep = verbs.add_parser("sweep", help="undo what dead jobs left on this node")
+    sweep.add_argument("--idle-images", action="store_true", help="unmount every image that no job uses, too")
     sweep.set_defaults(run=_sweep)
     verbs.add_parser("prolog", help="for Slurm's Prolog: build the job's container")
     verbs.add_parser("epilog", help="for Slurm's Epilog: take the job's container back")
@@ -58,7 +59,11 @@ def _check(arguments: argparse.Namespace) -> int:
 
 def _sweep(arguments: argparse.Namespace) -> None:
     from spank_container import lifecycle  # noqa: PLC0415
+    from spank_container.commands.node import advertise_images  # noqa: PLC0415
+    from spank_container.site_config import load_config  # noqa: PLC0415
     from spank_container.slurm import live_jobs, node_name  # noqa: PLC0415
 
-    del arguments
-    print(json.dumps(lifecycle.sweep(StateDirectory(), lambda: live_jobs(node_name()))))
+    state, config = StateDirectory(), load_config()
+    print(json.dumps(lifecycle.sweep(state, lambda: live_jobs(node_name()), idle_images=arguments.idle_images)))
+    if config.images.advertise:
+        advertise_images(state, config)

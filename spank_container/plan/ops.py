@@ -19,11 +19,18 @@ from spank_container.values.source_rules import SourceRules
 
 @dataclass(frozen=True, slots=True)
 class MountImage:
-    """Mount the squashfs, once per node, and take a lease on it for this container."""
+    """Mount the squashfs, once per node, and take a lease on it for this container.
+
+    It stays mounted for `keep` seconds after the last lease. `copies` is a folder of the node's for copies of images,
+    of `copies_size` bytes in all; empty for none.
+    """
 
     squashfs: str
     digest: str
     lease: str
+    keep: int = 0
+    copies: str = ""
+    copies_size: int = 0
 
     def describe(self) -> str:
         return f"mount the image {self.squashfs}, shared by the jobs of this node"
