@@ -59,7 +59,8 @@ class ContainerDirectory:
 
     def create(self, record: Record) -> None:
         """Make the directory with its record: the first thing that is done, so that all else can be undone."""
-        self.root.mkdir(parents=True, mode=0o700)
+        _make_private(self.path)
+        self.root.mkdir(mode=0o700)
         document = {
             "version": _RECORD_VERSION,
             "restart_count": record.restart_count,
@@ -91,7 +92,7 @@ class ContainerDirectory:
 
     def fail(self, text: str) -> None:
         """Tell the tasks why there is none. Makes the directory if need be."""
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make_private(self.path)
         write_whole(self.path / "failed", f"{text}\n")
 
     def steps(self) -> list[ContainerDirectory]:
@@ -191,6 +192,17 @@ class StateDirectory:
             yield
         finally:
             os.close(descriptor)
+
+
+def _make_private(path: Path) -> None:
+    """With its parents, each 0700, which mkdir(parents=True) gives to the last only.
+
+    slurmstepd has a descriptor of the directory while a user's `--chdir=/proc/self/fd/N` is followed, and there only
+    the last component's mode counts (runc CVE-2024-21626).
+    """
+    if not path.is_dir():
+        _make_private(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
 
 
 def write_whole(path: Path, text: str) -> None:

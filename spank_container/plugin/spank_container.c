@@ -65,16 +65,27 @@ int slurm_spank_init_post_opt(spank_t sp, UNUSED int ac, UNUSED char *argv[])
     return spank_context() == S_CTX_REMOTE ? prepare_step(sp) : submit_options(sp);
 }
 
+/* Slurm goes to the job's folder after this: /proc/self/fd/N, as a user may name it, must not be our directory. */
+static int start_and_let_go(spank_t sp)
+{
+    int rc = start_task(sp);
+
+    if (step.container >= 0)
+        close(step.container);
+    step.container = NONE;
+    return rc;
+}
+
 int slurm_spank_task_init_privileged(spank_t sp, UNUSED int ac, UNUSED char *argv[])
 {
     struct timespec begin, end;
     uint32_t task = 0;
 
     if (!timing)
-        return start_task(sp);
+        return start_and_let_go(sp);
     int log = open(timing, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600); /* on the host, still */
     clock_gettime(CLOCK_MONOTONIC, &begin);
-    int rc = start_task(sp);
+    int rc = start_and_let_go(sp);
     clock_gettime(CLOCK_MONOTONIC, &end);
     double microseconds = (end.tv_sec - begin.tv_sec) * 1e6 + (end.tv_nsec - begin.tv_nsec) / 1e3;
     if (log >= 0 && !spank_get_item(sp, S_TASK_GLOBAL_ID, &task))

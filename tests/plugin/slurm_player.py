@@ -71,8 +71,9 @@ class Outcome:
         return {str(event["probe"]): event["there"] is True for event in self.events if "probe" in event}
 
     @property
-    def leaked_descriptors(self) -> list[object]:
-        return [event["descriptors"] for event in self.events if "descriptors" in event]
+    def leaked_descriptors(self) -> list[int]:
+        """How many more each task has afterwards; it lets go of the container's directory, so it may have one fewer."""
+        return [max(0, int(str(event["descriptors"]))) for event in self.events if "descriptors" in event]
 
     @property
     def namespaces(self) -> dict[str, str]:

@@ -47,6 +47,16 @@ def directory(state: StateDirectory) -> ContainerDirectory:
     return state.job(12)
 
 
+@pytest.mark.parametrize("step", [None, 3])
+def test_every_folder_is_roots_alone(state: StateDirectory, step: int | None) -> None:
+    """A user may come to stand in one, by a descriptor of slurmstepd's."""
+    state.job(12, step).create(RECORD)
+    state.job(13, step).fail("a reason")
+    folders = [path for path in (state.path / "jobs").rglob("*") if path.is_dir()]
+    assert len(folders) == (3 if step is None else 7)
+    assert {path.stat().st_mode & 0o777 for path in folders} == {0o700}
+
+
 def test_names_are_unique_on_the_node(state: StateDirectory) -> None:
     assert (state.job(12).name, state.job(12, 3).name, state.job(12, 0).name) == ("12", "12.3", "12.0")
 
