@@ -12,7 +12,7 @@ from spank_container.errors import ParseError
 from spank_container.values.address import parse_address
 from spank_container.values.site_mount import parse_site_mount
 from spank_container.values.size import parse_size
-from spank_container.values.variables import is_protected_variable, is_value, is_variable_name
+from spank_container.values.variables import is_value, is_variable_name, why_protected
 from spank_container.values.volume import FILESYSTEMS, typed_path_fault
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _LONGEST_WAIT = 60  # seconds: well below what Slurm gives a Prolog
 
 def find_mistakes(document: dict[str, object]) -> list[str]:
     """Each with its key path; a value of the wrong type is not looked at, since that is reported already."""
-    return [*_found(document, _TEXTS, str), *_found(document, _NUMBERS, int)]
+    return [*_found(document, _TEXTS, str), *_found(document, _NUMBERS, int), *_rivals(document)]
 
 
 def _found(document: dict[str, object], checks: dict[tuple[str, str], Callable[[T], str]], kind: type[T]) -> list[str]:
@@ -44,6 +44,16 @@ def _values(settings: object, table: str, name: str) -> Iterator[tuple[str, obje
         yield from ((f"{table}.{name}[{index}]", one) for index, one in enumerate(value))
     else:
         yield f"{table}.{name}", value
+
+
+def _rivals(document: dict[str, object]) -> Iterator[str]:
+    """Site mounts that want the place of another."""
+    first: dict[str, str] = {}
+    for key, text in _values(document.get("volumes"), "volumes", "mounts"):
+        if isinstance(text, str) and not _mount(text):
+            other = first.setdefault(parse_site_mount(text).target, key)
+            if other != key:
+                yield f"{key}: {text!r} has the same target as {other}"
 
 
 def _path(text: str) -> str:
@@ -87,7 +97,7 @@ def _mount(text: str) -> str:
     try:
         parse_site_mount(text)
     except ParseError as error:
-        return f"is wrong: {error.message}"
+        return f"is wrong: {error.message}; {error.hint}"
     return ""
 
 
@@ -117,11 +127,8 @@ def _setting(text: str) -> str:
 def _variable(name: str) -> str:
     if not is_variable_name(name):
         return "has a name that no variable can have"
-    return (
-        "is a variable that belongs to Slurm, the MPI start or the choice of GPUs"
-        if is_protected_variable(name)
-        else ""
-    )
+    why = why_protected(name)
+    return f"is not the site's to change: {why}" if why else ""
 
 
 _TEXTS: dict[tuple[str, str], Callable[[str], str]] = {

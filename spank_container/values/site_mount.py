@@ -31,12 +31,15 @@ class SiteMount:
 def parse_site_mount(text: str) -> SiteMount:
     """Read one mount of the site's; ParseError points at what is wrong."""
     source, *rest = text.split(":")
-    target = rest.pop(0) if rest and rest[0].startswith("/") else source
     _check_path(text, source, 0)
-    _check_path(text, target, len(source) + 1 if target is not source else 0)
+    if rest and rest[0].startswith("/"):
+        target = rest.pop(0)
+        _check_path(text, target, len(source) + 1)
+    else:
+        target = source
     _check_target(text, normal(target))
-    _check_flags(text, rest)
-    return SiteMount(HostPath(normal(source)), ContainerPath(normal(target)), "ro" in rest, "optional" in rest)
+    flags = _flags(text, rest)
+    return SiteMount(HostPath(normal(source)), ContainerPath(normal(target)), "ro" in flags, "optional" in flags)
 
 
 def _check_path(text: str, path: str, start: int) -> None:
@@ -46,23 +49,22 @@ def _check_path(text: str, path: str, start: int) -> None:
 
 def _check_target(text: str, target: str) -> None:
     place = next((place for place in _KEPT if is_below(target, place) or is_below(place, target)), None)
-    if target == "/etc" or place:
-        raise ParseError(
-            f"{place or target} belongs to the container itself",
-            text,
-            (0, len(text)),
-            hint=f"choose a target outside {', '.join(_KEPT)}, and below /etc instead of on it",
-        )
+    if place or target == "/etc":
+        hint = f"choose a target outside {', '.join(_KEPT)}, and below /etc instead of on it"
+        raise ParseError(f"{place or target} belongs to the container itself", text, (0, len(text)), hint)
 
 
-def _check_flags(text: str, flags: list[str]) -> None:
-    start = len(text) - len(":".join(flags))
-    for index, flag in enumerate(flags):
-        span = (start, start + len(flag))
-        if flag not in _FLAGS:
+def _flags(text: str, words: list[str]) -> set[str]:
+    found: set[str] = set()
+    start = len(text) - len(":".join(words))
+    for word in words:
+        flag, span = word.lower(), (start, start + len(word))
+        if word and flag not in _FLAGS:
             raise ParseError("there is no such flag", text, span, hint=f"{', '.join(_FLAGS)} are known")
-        if flag in flags[:index]:
-            raise ParseError(f"the flag {flag} stands twice", text, span, hint="give each flag once")
-        start += len(flag) + 1
-    if {"ro", "rw"} <= {*flags}:
+        if flag in found:
+            raise ParseError(f"the flag {word} stands twice", text, span, hint="give each flag once")
+        found |= {flag} - {""}
+        start += len(word) + 1
+    if {"ro", "rw"} <= found:
         raise ParseError("ro and rw contradict each other", text, (0, len(text)), hint="give one of them")
+    return found

@@ -16,9 +16,11 @@ from spank_container.errors import SiteError
 from spank_container.planning import site_config
 from spank_container.site_config import (
     ContainerConfig,
+    EnvironmentConfig,
     ImagesConfig,
     ScratchConfig,
     SiteConfig,
+    VolumesConfig,
     compile_config,
     load_config,
     read_compiled,
@@ -36,9 +38,23 @@ max_size = "1.5T"
 filesystems = ["ext4"]
 overcommit = true
 [container]
+tmp = "private"
 tmp_size = "100%"
 shm_size = "8G"
+writable = true
+writable_size = "20G"
 allow_root = true
+name_service_timeout = 3
+[volumes]
+allow = ["/scratch", "/projects"]
+deny = ["/scratch/secret"]
+read_only = ["/datasets"]
+mounts = ["/sw:ro", "/lustre/scratch:/scratch", "/etc/munge:optional"]
+[environment]
+set = ["SITE=here", "EMPTY="]
+prepend = ["PATH=/sw/bin"]
+append = ["MANPATH=/sw/man=x"]
+unset = ["DISPLAY"]
 """
 
 
@@ -76,7 +92,14 @@ def test_every_setting(tmp_path: Path) -> None:
     assert load(tmp_path, EVERYTHING) == SiteConfig(
         ImagesConfig("/shared/images"),
         ScratchConfig("/local", "1.5T", ("ext4",), overcommit=True),
-        ContainerConfig(tmp_size="100%", shm_size="8G", allow_root=True),
+        ContainerConfig("private", "100%", "8G", True, "20G", True, 3),
+        VolumesConfig(
+            ("/scratch", "/projects"),
+            ("/scratch/secret",),
+            ("/datasets",),
+            ("/sw:ro", "/lustre/scratch:/scratch", "/etc/munge:optional"),
+        ),
+        EnvironmentConfig(("SITE=here", "EMPTY="), ("PATH=/sw/bin",), ("MANPATH=/sw/man=x",), ("DISPLAY",)),
     )
 
 
@@ -110,6 +133,57 @@ def test_every_setting(tmp_path: Path) -> None:
         ('[container]\nshm_size = "101%"', ["container.shm_size: '101%' is not a size"]),
         ('[container]\nshm_size = "1\\uFF15%"', ["container.shm_size: '1\\uff15%' is not a size"]),
         (f'[container]\nshm_size = "{"9" * 30}%"', [f"container.shm_size: '{'9' * 30}%' is not a size"]),
+        ('[container]\nwritable_size = "all"', ["container.writable_size: 'all' is not a size"]),
+        ('[container]\nwritable = "5G"', ["container.writable: Input should be a valid boolean"]),
+        ('[container]\ntmp = "/tmp"', ["container.tmp: '/tmp' is none of private, host, tmpfs"]),
+        ('[container]\ntmp = ""', ["container.tmp: '' is none of private, host, tmpfs"]),
+        ("[container]\nname_service_timeout = 0", ["container.name_service_timeout: 0 is not from 1 to 60 seconds"]),
+        ("[container]\nname_service_timeout = 61", ["container.name_service_timeout: 61 is not from 1 to 60 seconds"]),
+        (
+            "[container]\nname_service_timeout = true",
+            ["container.name_service_timeout: Input should be a valid integer"],
+        ),
+        (
+            "[container]\nname_service_timeout = 1.0",
+            ["container.name_service_timeout: Input should be a valid integer"],
+        ),
+        ('[volumes]\nallow = "/scratch"', ["volumes.allow: Input should be a valid array"]),
+        ('[volumes]\nallow = ["/a", "b"]', ["volumes.allow[1]: 'b' is wrong: the path is not absolute"]),
+        ('[volumes]\ndeny = ["/a/../b"]', ["volumes.deny[0]: '/a/../b' is wrong: the path has a .. in it"]),
+        (
+            '[volumes]\nread_only = ["/s/$USER"]',
+            ["volumes.read_only[0]: '/s/$USER' is wrong: nothing replaces $USER here"],
+        ),
+        ('[volumes]\nread_only = [""]', ["volumes.read_only[0]: '' is wrong: the path is not absolute"]),
+        (
+            '[volumes]\nmounts = ["/a", "/b:rec"]',
+            ["volumes.mounts[1]: '/b:rec' is wrong: there is no such flag; ro, rw, optional are known"],
+        ),
+        (
+            '[volumes]\nmounts = ["/a", "/b:/a/:ro", "/c"]',
+            ["volumes.mounts[1]: '/b:/a/:ro' has the same target as volumes.mounts[0]"],
+        ),
+        ('[environment]\nset = ["A"]', ["environment.set[0]: 'A' is not NAME=VALUE"]),
+        ('[environment]\nset = ["=A"]', ["environment.set[0]: '=A' has a name that no variable can have"]),
+        (
+            '[environment]\nprepend = ["A B=1"]',
+            ["environment.prepend[0]: 'A B=1' has a name that no variable can have"],
+        ),
+        (
+            '[environment]\nappend = ["A=\\u0000"]',
+            ["environment.append[0]: 'A=\\x00' has a value that no variable can have"],
+        ),
+        ('[environment]\nunset = ["A=1"]', ["environment.unset[0]: 'A=1' has a name that no variable can have"]),
+        (
+            '[environment]\nset = ["SLURM_JOB_ID=1"]',
+            ["environment.set[0]: 'SLURM_JOB_ID=1' is not the site's to change: Slurm tells a task with it what it is"],
+        ),
+        (
+            '[environment]\nunset = ["PMIX_RANK"]',
+            [
+                "environment.unset[0]: 'PMIX_RANK' is not the site's to change: the start of MPI tells a task with it where its peers are"
+            ],
+        ),
         ("[container]\nallow_root = nan", ["container.allow_root: Input should be a valid boolean"]),
     ],
 )
