@@ -11,10 +11,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spank_container.errors import NodeError
-from spank_container.executor.container_root import build_root, open_sources
+from spank_container.executor.container_root import build_root
 from spank_container.executor.image_mounts import image_mount, lease_image
+from spank_container.executor.sources import open_sources
 from spank_container.kernel import mounts, namespace
-from spank_container.plan.ops import HostOp, JoinNamespace, MakeScratch, MountImage, MountPlan, PinNamespace
+from spank_container.plan.ops import (
+    TMP,
+    HostOp,
+    JoinNamespace,
+    MakeScratch,
+    MakeTmp,
+    MountImage,
+    MountPlan,
+    PinNamespace,
+)
 from spank_container.state import ContainerDirectory, Journal, StateDirectory
 
 if TYPE_CHECKING:
@@ -25,19 +35,19 @@ _LONGEST_BUILD = 120  # seconds; a home directory that is mounted on demand may 
 
 @dataclass(slots=True)
 class _Site:
-    """Where a plan is applied, and what its operations hand to each other: detached mounts, by cache name."""
+    """Where a plan is applied, and what its operations hand to each other: detached mounts, by name."""
 
     state: StateDirectory
     directory: ContainerDirectory
     node: str
-    caches: dict[str, int]
+    made: dict[str, int]
 
 
 def apply(plan: MountPlan, state: StateDirectory, directory: ContainerDirectory, node: str) -> None:
     """Apply the whole plan. On an error what was done stays, journalled; the caller undoes it."""
     site = _Site(state, directory, node, {})
     journal = Journal(directory)
-    with _closing_all(site.caches):
+    with _closing_all(site.made):
         for index, op in enumerate(plan.host):
             journal.begin(index)
             _apply_host_op(op, index, plan, site)
@@ -53,7 +63,12 @@ def _apply_host_op(op: HostOp, index: int, plan: MountPlan, site: _Site) -> None
 
             file_name = f"spank-container-{site.directory.name}-{site.node}-{op.name}.{op.filesystem}"
             journal = Journal(site.directory)
-            site.caches[op.name] = make_scratch(op, file_name, lambda path: journal.begin(index, path))
+            site.made[op.name] = make_scratch(op, file_name, lambda path: journal.begin(index, path))
+        case MakeTmp():
+            from spank_container.executor.private_tmp import make_tmp  # noqa: PLC0415  # likewise
+
+            name = f"spank-container-{site.directory.name}-"
+            site.made[TMP] = make_tmp(op, name, lambda path: Journal(site.directory).begin(index, path))
         case PinNamespace():
             _build_and_pin(op, plan, site)
         case JoinNamespace():
@@ -68,7 +83,7 @@ def _build_and_pin(op: PinNamespace, plan: MountPlan, site: _Site) -> None:
         # open_tree(2) clones only what is in the caller's namespace.
         sources = open_sources(plan.inside, plan.rules)
         namespace.unshare_mounts()
-        root = build_root(plan.inside, sources | site.caches, str(image), str(site.directory.root))
+        root = build_root(plan.inside, sources | site.made, str(image), str(site.directory.root))
         namespace.enter_root(root)
 
     with open(op.pin, "x", encoding="ascii"), namespace.built(build, _LONGEST_BUILD) as pid:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from spank_container.executor.layers import mount_root
+from spank_container.executor.layers import USERS_FOLDER, mount_root
 from spank_container.executor.places import attach, find_places
-from spank_container.executor.scratch import USERS_FOLDER
 from spank_container.executor.skeleton import make_skeleton
 from spank_container.kernel import mounts
 from spank_container.kernel.credentials import credentials

@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from spank_container.errors import NodeError, UserError
+from spank_container.executor.layers import USERS_FOLDER
 from spank_container.kernel import mounts
 from spank_container.kernel.credentials import Credentials, acting_as
 from spank_container.kernel.loop import attached
@@ -51,8 +52,8 @@ def make_scratch(op: MakeScratch, file_name: str, journal: Callable[[str], None]
         run([*_MKFS[op.filesystem], *block, device])
         tree = mounts.new_filesystem(op.filesystem, {"source": device})
     uid, gid, *_ = op.owner
-    os.chown(f"/proc/self/fd/{tree}", uid, gid)
-    os.chmod(f"/proc/self/fd/{tree}", 0o700)
+    os.mkdir(USERS_FOLDER, 0o700, dir_fd=tree)
+    os.chown(USERS_FOLDER, uid, gid, dir_fd=tree)
     return tree
 
 

@@ -14,7 +14,7 @@ from spank_container.errors import NodeError
 from spank_container.executor.image_mounts import release_image
 from spank_container.kernel import mounts, namespace
 from spank_container.kernel.credentials import Credentials, acting_as
-from spank_container.plan.ops import HostOp, JoinNamespace, MakeScratch, MountImage, PinNamespace
+from spank_container.plan.ops import HostOp, JoinNamespace, MakeScratch, MakeTmp, MountImage, PinNamespace
 from spank_container.state import Journal
 
 if TYPE_CHECKING:
@@ -42,6 +42,10 @@ def _undo_op(op: HostOp, note: str, state: StateDirectory) -> None:
             release_image(state, op)
         case MakeScratch():
             _remove_backing_file(op, note)
+        case MakeTmp():
+            from spank_container.executor.private_tmp import remove_tmp  # noqa: PLC0415  # few sites have it
+
+            remove_tmp(op, note)
         case PinNamespace():
             # Slurm has ended the job's processes by now, unless their slurmstepd was killed before it could.
             namespace.end_members(op.pin)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,12 @@ class Credentials:
     uid: int
     gid: int
     groups: tuple[int, ...]
+
+
+def credentials(owner: Sequence[int]) -> Credentials:
+    """As plans have them: uid, gid and groups; root's where there is none."""
+    uid, gid, *groups = owner or (0, 0)
+    return Credentials(uid, gid, tuple(groups))
 
 
 @contextlib.contextmanager

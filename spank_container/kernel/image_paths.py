@@ -9,26 +9,34 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from spank_container.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 _MOST_LINKS = 40  # as the kernel: ELOOP
 
 
-def resolve_in_image(image: int, path: str) -> str:
+def resolve_in_image(image: int, path: str, mounted: Collection[str] = ()) -> str:
     """The path, with every symlink of the image in it followed within the image; its end need not be there.
 
-    `image` is a descriptor of the image's root. Raises UserError for a loop of links.
+    `image` is a descriptor of the image's root. What lies at or below a path in `mounted` is hidden, so no link is
+    there. Raises UserError for a loop of links.
     """
     todo = list(reversed(PurePosixPath(path).parts[1:]))
     done: list[str] = []
-    links = 0
+    links = hidden_from = 0
     while todo:
         part = todo.pop()
         if part == "..":
             done = done[:-1]
             continue
-        link = _link_at(image, "/".join([*done, part]))
+        here = "/".join([*done, part])
+        if not hidden_from or hidden_from > len(done):  # else a mount hides it, unless .. has led out of there
+            hidden_from = len(done) + 1 if f"/{here}" in mounted else 0
+        link = None if hidden_from else _link_at(image, here)
         if link is None:
             done.append(part)
             continue

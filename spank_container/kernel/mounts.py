@@ -55,9 +55,10 @@ def _kernel_log(context: int) -> str:
     return f" ({'; '.join(lines)})" if lines else ""
 
 
-def clone_tree(descriptor: int, *, attributes: int = HARMLESS) -> int:
-    """A detached, recursive and private copy of the mount tree at an open O_PATH descriptor."""
-    tree = syscalls.open_tree(descriptor, "", syscalls.OPEN_TREE_CLONE | syscalls.AT_EMPTY_PATH | syscalls.AT_RECURSIVE)
+def clone_tree(descriptor: int, path: str = "", *, attributes: int = HARMLESS) -> int:
+    """A detached, recursive and private copy of the mount tree at an open O_PATH descriptor, or at `path` below it."""
+    flags = syscalls.AT_SYMLINK_NOFOLLOW if path else syscalls.AT_EMPTY_PATH
+    tree = syscalls.open_tree(descriptor, path, syscalls.OPEN_TREE_CLONE | syscalls.AT_RECURSIVE | flags)
     try:
         syscalls.mount_setattr(tree, attr_set=attributes, propagation=syscalls.MS_PRIVATE, recursive=True)
     except OSError:
@@ -71,6 +72,12 @@ def open_inside(root: int, path: str) -> int:
     relative = path.lstrip("/") or "."
     resolve = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
     return syscalls.openat2(root, relative, os.O_PATH, resolve)
+
+
+def open_step(folder: int, name: str) -> int:
+    """An O_PATH descriptor of `name` in `folder`, or of what is mounted there; ELOOP where it is a symlink."""
+    resolve = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_NO_MAGICLINKS
+    return syscalls.openat2(folder, name, os.O_PATH, resolve)
 
 
 def path_inside(root: int, place: int) -> str:

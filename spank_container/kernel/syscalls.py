@@ -21,6 +21,7 @@ AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000
 
 CLONE_NEWNS = 0x00020000
+CLONE_NEWUSER = 0x10000000
 MNT_DETACH = 2
 
 OPEN_TREE_CLONE = 1
@@ -36,9 +37,12 @@ FSCONFIG_CMD_CREATE = 6
 MOUNT_ATTR_RDONLY = 0x01
 MOUNT_ATTR_NOSUID = 0x02
 MOUNT_ATTR_NODEV = 0x04
+MOUNT_ATTR_IDMAP = 0x00100000
 MS_PRIVATE = 1 << 18
 
 RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
 _SYS_open_tree = 428
@@ -86,9 +90,10 @@ def move_mount(mount: int, target: int) -> None:
 
 
 def mount_setattr(
-    mount: int, *, attr_set: int = 0, propagation: int = 0, recursive: bool = False, path: str = ""
+    mount: int, *, attr_set: int = 0, propagation: int = 0, userns: int = 0, recursive: bool = False, path: str = ""
 ) -> None:
-    attributes = struct.pack("=4Q", attr_set, 0, propagation, 0)
+    """`userns` is a descriptor of the user namespace by which MOUNT_ATTR_IDMAP maps."""
+    attributes = struct.pack("=4Q", attr_set, 0, propagation, userns)
     flags = (0 if path else AT_EMPTY_PATH) | (AT_RECURSIVE if recursive else 0)
     _call(_SYS_mount_setattr, mount, os.fsencode(path), flags, attributes, len(attributes))
 

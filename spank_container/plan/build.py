@@ -12,6 +12,7 @@ from spank_container.plan.command import command_records, files_for_shifter
 from spank_container.plan.environment import SUPPORT, tasks_environment
 from spank_container.plan.ops import (
     AttachScratch,
+    AttachTmp,
     Bind,
     HostOp,
     InsideOp,
@@ -19,6 +20,7 @@ from spank_container.plan.ops import (
     MakeMountPoint,
     MakeScratch,
     MakeSymlink,
+    MakeTmp,
     MountImage,
     MountOp,
     MountPlan,
@@ -26,6 +28,7 @@ from spank_container.plan.ops import (
     MountTmpfs,
     PinNamespace,
     WriteFile,
+    WriteHostsFile,
 )
 from spank_container.plan.policy import check_access, check_policy, rules_on_node
 from spank_container.plan.site_mounts import site_mounts
@@ -80,9 +83,15 @@ def build_plan(
                 copies_size=parse_size(config.images.node_cache_size),
             ),
             *_scratch(request, config, owner),
+            *(MakeTmp("/tmp", owner) for mount in mounts if isinstance(mount, AttachTmp)),
             PinNamespace(container.pin),
         ),
-        inside=(*_generated_files(facts, image), *_mount_points(mounts, request), MountRoot(), *mounts),
+        inside=(
+            *_generated_files(facts, image),
+            *_mount_points(mounts, request),
+            _root(request, config, owner),
+            *mounts,
+        ),
         environment=_records(request, facts, image, config),
         rules=rules,
     )
@@ -99,14 +108,14 @@ def build_join(
     return plan
 
 
-def _records(request: JobRequest, facts: HostFacts, image: ImageMeta, config: SiteConfig) -> tuple[str, ...]:
-    environment = tasks_environment(request, image, config.environment, facts.account)
-    return (*environment, *command_records(request.task, image))
-
-
 def _squashfs(image: ImageMeta, config: SiteConfig) -> str:
     part = "private/images" if image.access else "images"
     return f"{config.images.store}/{part}/{image.digest.replace(':', '-')}.squashfs"
+
+
+def _records(request: JobRequest, facts: HostFacts, image: ImageMeta, config: SiteConfig) -> tuple[str, ...]:
+    environment = tasks_environment(request, image, config.environment, facts.account)
+    return (*environment, *command_records(request.task, image))
 
 
 def _system_mounts(config: SiteConfig, facts: HostFacts) -> list[MountOp]:
@@ -114,10 +123,35 @@ def _system_mounts(config: SiteConfig, facts: HostFacts) -> list[MountOp]:
         # The host's own: signals, host name and networks stay native, and root's rights on them stay root's.
         *(Bind(tree, tree, devices=True, why=_ALWAYS) for tree in ("/proc", "/sys", "/dev")),
         MountTmpfs("/dev/shm", _tmpfs_size(config.container.shm_size), 0o1777, "[container] shm_size"),
-        MountTmpfs("/tmp", _tmpfs_size(config.container.tmp_size), 0o1777, "[container] tmp_size"),
+        _tmp(config),
         *(Bind(path, path, read_only=True, why=_ALWAYS) for path in sorted(facts.files)),
         Bind(facts.support, f"{SUPPORT}/bin", read_only=True, why=_ALWAYS),
     ]
+
+
+def _tmp(config: SiteConfig) -> MountOp:
+    why = "[container] tmp"
+    match config.container.tmp:
+        case "private":
+            return AttachTmp("/tmp", why)
+        case "host":
+            return Bind("/tmp", "/tmp", why=why)
+        case _:
+            return MountTmpfs("/tmp", _tmpfs_size(config.container.tmp_size), 0o1777, "[container] tmp_size")
+
+
+def _root(request: JobRequest, config: SiteConfig, owner: tuple[int, ...]) -> MountRoot:
+    """The site may make every root writable; a user's own --image-writable still says how."""
+    wanted = request.writable
+    if wanted is None and not config.container.writable:
+        return MountRoot(owner)
+    typed = f"={wanted}" if str(wanted) else ""
+    why = "[container] writable" if wanted is None else f"--image-writable{typed}"
+    if wanted and wanted.cache:
+        names = {volume.target: f"cache{number}" for number, volume in enumerate(request.volumes)}
+        return MountRoot(owner, cache=names[wanted.cache], why=why)
+    size = str(wanted.size) if wanted and wanted.size else _tmpfs_size(config.container.writable_size)
+    return MountRoot(owner, size=size, why=why)
 
 
 def _tmpfs_size(text: str) -> str:
@@ -184,7 +218,7 @@ def _generated_files(facts: HostFacts, image: ImageMeta) -> list[InsideOp]:
         WriteFile("/etc/passwd", identity.passwd(image.passwd, facts.account), _ALWAYS),
         WriteFile("/etc/group", identity.group(image.group, facts.account, facts.groups), _ALWAYS),
         WriteFile("/etc/nsswitch.conf", identity.NSSWITCH, _ALWAYS),
-        WriteFile("/var/hostsfile", identity.hostsfile(facts.hosts), _ALWAYS),
+        WriteHostsFile("/var/hostsfile", facts.hosts, _ALWAYS),
         *files_for_shifter(image, _ALWAYS),
         MakeSymlink("/opt/udiImage", SUPPORT, _ALWAYS),
         MakeSymlink("/etc/mtab", "/proc/self/mounts", _ALWAYS),
@@ -192,17 +226,14 @@ def _generated_files(facts: HostFacts, image: ImageMeta) -> list[InsideOp]:
 
 
 def _mount_points(mounts: list[MountOp], request: JobRequest) -> list[InsideOp]:
-    """A place for each mount that lies on the root; one that lies on another mount must find its place there."""
+    """A place for each mount. A link of the image's may move what is the user's; the container's own replaces it."""
     users = {volume.target for volume in request.volumes}
-    points: list[InsideOp] = []
-    places: list[str] = []
-    for mount in mounts:
-        if not any(mount.target.startswith(f"{place}/") for place in places):
-            # A link of the image's may move what is the user's; what is the container's own replaces it.
-            by_user = mount.target in users
-            follow = by_user or (isinstance(mount, Bind) and bool(mount.owner))
-            directory = None if isinstance(mount, Bind) else True
-            points.append(MakeMountPoint(mount.target, directory, follow, by_user))
-            if not (isinstance(mount, Bind) and mount.optional):
-                places.append(mount.target)
-    return points
+    return [
+        MakeMountPoint(
+            mount.target,
+            directory=None if isinstance(mount, Bind) else True,
+            follow=mount.target in users or (isinstance(mount, Bind) and bool(mount.owner)),
+            by_user=mount.target in users,
+        )
+        for mount in mounts
+    ]

@@ -6,14 +6,21 @@ from typing import TYPE_CHECKING
 
 from spank_container.errors import NodeError
 from spank_container.plan.ops import (
+    TMP,
     AttachScratch,
+    AttachTmp,
     Bind,
     JoinNamespace,
     MakeMountPoint,
+    MakeScratch,
     MakeSymlink,
+    MakeTmp,
+    MountOp,
+    MountRoot,
     MountTmpfs,
     PinNamespace,
     WriteFile,
+    WriteHostsFile,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +42,9 @@ def _problems(plan: MountPlan) -> Iterator[str]:
     for path in _paths(plan):
         if not _is_normal(path):
             yield f"{path!r} is not a normal path"
-    targets = [op.target for op in plan.inside if isinstance(op, Bind | MountTmpfs | AttachScratch)]
+    for name in sorted({*_wanted(plan)} - _made(plan)):
+        yield f"nobody makes {name}"
+    targets = [op.target for op in plan.inside if isinstance(op, MountOp)]
     if "/" in targets:
         yield "a mount hides the root"
     if len(set(targets)) != len(targets):
@@ -56,6 +65,24 @@ def _ends_in_a_pin(plan: MountPlan) -> bool:
             return False
 
 
+def _made(plan: MountPlan) -> set[str]:
+    made = {op.name for op in plan.host if isinstance(op, MakeScratch)}
+    return made | {TMP for op in plan.host if isinstance(op, MakeTmp)}
+
+
+def _wanted(plan: MountPlan) -> Iterator[str]:
+    for op in plan.inside:
+        match op:
+            case AttachScratch():
+                yield op.name
+            case AttachTmp():
+                yield TMP
+            case MountRoot() if op.cache:
+                yield op.cache
+            case _:
+                continue
+
+
 def _is_normal(path: str) -> bool:
     # PurePosixPath does not say it: it keeps a second slash at the beginning, which Linux ignores.
     return path == "/" or (path[:1] == "/" and "\0" not in path and not {"", ".", ".."} & {*path[1:].split("/")})
@@ -66,9 +93,9 @@ def _paths(plan: MountPlan) -> Iterator[str]:
         match op:
             case Bind():
                 yield from (op.source, op.target)
-            case MakeMountPoint() | MountTmpfs() | AttachScratch():
+            case MakeMountPoint() | MountTmpfs() | AttachScratch() | AttachTmp():
                 yield op.target
-            case WriteFile() | MakeSymlink():
+            case WriteFile() | WriteHostsFile() | MakeSymlink():
                 yield op.path
-            case _:
+            case MountRoot():
                 continue

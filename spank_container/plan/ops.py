@@ -16,6 +16,9 @@ from typing import Any
 from spank_container.values.size import format_size
 from spank_container.values.source_rules import SourceRules
 
+TMP = "tmp"
+"""What `MakeTmp` makes, beside the caches' names."""
+
 
 @dataclass(frozen=True, slots=True)
 class MountImage:
@@ -40,7 +43,8 @@ class MountImage:
 class MakeScratch:
     """Make a file of `size` bytes as the user, a file system in it, and a mount that `AttachScratch` attaches.
 
-    `place` is the folder for the file, or a path in that folder; `owner` is uid, gid and groups.
+    `place` is the folder for the file, or a path in that folder; `owner` is uid, gid and groups. Unless `overcommit`
+    the room is reserved, where the file system can do that, else it must be free.
     """
 
     name: str
@@ -54,6 +58,17 @@ class MakeScratch:
 
     def describe(self) -> str:
         return f"make an {self.filesystem} file system of {format_size(self.size)} at {self.place}"
+
+
+@dataclass(frozen=True, slots=True)
+class MakeTmp:
+    """Make a folder of the user's in one of root's below `place`, on the node's disk; `AttachTmp` attaches it."""
+
+    place: str
+    owner: tuple[int, ...]
+
+    def describe(self) -> str:
+        return f"make a folder of the job's own in {self.place}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +116,18 @@ class WriteFile:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteHostsFile:
+    """One line for each CPU; kept as (name, CPUs), since a large job has a million of them."""
+
+    path: str
+    hosts: tuple[tuple[str, int], ...]
+    why: str = field(default="", compare=False)
+
+    def describe(self) -> str:
+        return f"write {self.path}, {sum(cpus for _, cpus in self.hosts)} lines"
+
+
+@dataclass(frozen=True, slots=True)
 class MakeSymlink:
     path: str
     to: str
@@ -112,10 +139,20 @@ class MakeSymlink:
 
 @dataclass(frozen=True, slots=True)
 class MountRoot:
-    """What was made so far, laid over the image, read-only."""
+    """What was made so far, laid over the image: read-only, unless `size` or `cache` says where to write.
+
+    `size` is a tmpfs's, `cache` the name of a `MakeScratch`. What in the image is root's is then shown as the user's.
+    With `owner` (uid, gid, groups) places are made that are missing on other mounts.
+    """
+
+    owner: tuple[int, ...] = ()
+    size: str = ""
+    cache: str = ""
+    why: str = field(default="", compare=False)
 
     def describe(self) -> str:
-        return "mount the root: what was made, over the image"
+        where = f"a tmpfs of {self.size}" if self.size else self.cache and f"the cache {self.cache}"
+        return f"mount the root: what was made, over the image{where and f', and written to {where}'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +195,18 @@ class AttachScratch:
         return f"attach the cache {self.name} at {self.target}"
 
 
-HostOp = MountImage | MakeScratch | PinNamespace | JoinNamespace
-InsideOp = MakeMountPoint | WriteFile | MakeSymlink | MountRoot | Bind | MountTmpfs | AttachScratch
-MountOp = Bind | MountTmpfs | AttachScratch
+@dataclass(frozen=True, slots=True)
+class AttachTmp:
+    target: str
+    why: str = field(default="", compare=False)
+
+    def describe(self) -> str:
+        return f"attach the job's own folder at {self.target}"
+
+
+HostOp = MountImage | MakeScratch | MakeTmp | PinNamespace | JoinNamespace
+MountOp = Bind | MountTmpfs | AttachScratch | AttachTmp
+InsideOp = MakeMountPoint | WriteFile | WriteHostsFile | MakeSymlink | MountRoot | MountOp
 
 _OPS: dict[str, Any] = {op.__name__: op for op in (*HostOp.__args__, *InsideOp.__args__)}
 
@@ -195,7 +241,9 @@ class MountPlan:
 
 
 def _op(document: dict[str, Any]) -> Any:  # noqa: ANN401  # a record is ours: its members are what we wrote
-    members = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in document.items() if name != "op"
-    }
+    members = {name: _frozen(value) for name, value in document.items() if name != "op"}
     return _OPS[document["op"]](**members)
+
+
+def _frozen(value: Any) -> Any:  # noqa: ANN401  # likewise
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value

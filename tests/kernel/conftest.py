@@ -22,7 +22,7 @@ def image_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
     store = tmp_path_factory.mktemp("images") / "store"
     (store / "images").mkdir(parents=True)
     digests = {}
-    for number, name in enumerate(("one", "two", "files", "long", "proc")):
+    for number, name in enumerate(("one", "two", "files", "long", "proc", "vartmp")):
         tree = store.parent / name
         for folder in ("bin", "etc", "var", "run", "real"):
             (tree / folder).mkdir(parents=True)
@@ -52,6 +52,7 @@ def _spoil(tree: Path, name: str) -> None:
     links = {
         "files": {"var": "/etc/passwd"},
         "long": {"var": "/x" * 1500, "x": "/y" * 1500, "y": "/z" * 1500},
+        "vartmp": {"var/tmp": "/tmp"},
         "proc": {"proc": "/etc", "dev": "/tmp", "tmp": "/var/../loop"},
     }.get(name, {})
     for link, target in links.items():

@@ -243,16 +243,6 @@ def test_a_link_of_the_image_leads_no_volume_over_the_containers_own(node: Node)
 
 
 @isolated
-def test_a_place_that_is_not_on_the_other_volume_is_refused(node: Node) -> None:
-    volumes = (f"{node.path}/work:/data", f"{node.path}/work:/data/absent")
-    text = failed_text(node, node.environment(volumes=volumes))
-    assert text == (
-        "--volume: nothing can be mounted at /data/absent: No such file or directory\n"
-        "hint: a target on another volume must be there already, and be a folder where the source is one\n"
-    )
-
-
-@isolated
 @pytest.mark.parametrize(
     ("link", "place"), [("/etc", "/etc"), ("../etc/", "/etc"), ("/proc/sys", "/proc/sys"), ("/", "/")]
 )
@@ -324,7 +314,7 @@ def test_sweep_leaves_a_job_that_starts_while_slurm_is_asked(node: Node) -> None
 def test_an_image_whose_links_lead_astray_fails_its_job_and_not_the_node(node: Node, image: str, what: str) -> None:
     text = failed_text(node, node.environment(image=image))
     assert text == (
-        f"write /var/hostsfile, 9 characters: {what}, where the links of this image lead\n"
+        f"write /var/hostsfile, 3 lines: {what}, where the links of this image lead\n"
         "hint: the image has to be built again\n"
     )
 

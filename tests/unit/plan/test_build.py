@@ -22,6 +22,7 @@ from spank_container.plan.ops import (
     MountTmpfs,
     PinNamespace,
     WriteFile,
+    WriteHostsFile,
 )
 from spank_container.site_config import ContainerConfig, ScratchConfig
 
@@ -52,7 +53,7 @@ def test_the_host_side_begins_with_the_image_and_ends_with_the_pin() -> None:
 
 def test_the_root_is_mounted_between_what_is_made_and_what_is_bound() -> None:
     inside = plan("/a:/b").inside
-    root = inside.index(MountRoot())
+    root = inside.index(MountRoot(OWNER))
     assert not any(isinstance(op, Bind | MountTmpfs | AttachScratch) for op in inside[:root])
     assert all(isinstance(op, Bind | MountTmpfs | AttachScratch) for op in inside[root + 1 :])
 
@@ -129,14 +130,10 @@ def test_a_volume_hides_the_own_directories_below_it() -> None:
     assert own("/home/alice", None, "/a:/home/alice/data") == ["/home/alice"]
 
 
-def test_mount_points_are_made_on_the_root_only() -> None:
-    made = places(plan("/a:/mnt", "/b:/mnt/b", "/c:/tmp/c", "/d:/data"))
-    assert {"/mnt", "/data", "/tmp", "/dev", "/etc/hosts"} <= set(made)
-    assert not {"/mnt/b", "/tmp/c", "/dev/shm"} & set(made)
-
-
-def test_mount_points_below_what_may_be_missing_are_made_too() -> None:
-    assert {"/home/alice", "/home/alice/data"} <= set(places(plan("/a:/home/alice/data")))
+def test_each_mount_has_a_place() -> None:
+    made = plan("/a:/mnt", "/b:/mnt/b", "/c:/tmp/c", "/d:/data")
+    assert places(made) == list(mounts(made))
+    assert {"/mnt", "/mnt/b", "/tmp/c", "/dev/shm", "/data", "/etc/hosts"} <= {*places(made)}
 
 
 def test_mount_points_know_what_the_user_chose() -> None:
@@ -150,10 +147,10 @@ def test_mount_points_know_what_the_user_chose() -> None:
 def test_generated_files() -> None:
     files = {op.path: op.content for op in plan().inside if isinstance(op, WriteFile)}
     own = [f"/opt/spank-container/{name}" for name in ("entrypoint", "cmd", "workdir")]
-    assert list(files) == ["/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/var/hostsfile", *own]
+    assert list(files) == ["/etc/passwd", "/etc/group", "/etc/nsswitch.conf", *own]
     assert files["/etc/passwd"].endswith("alice:x:1001:1001:Alice Liddell:/home/alice:/bin/bash\n")
     assert files["/etc/group"].endswith("alice:x:1001:alice\nphysics:x:2000:alice\n")
-    assert files["/var/hostsfile"] == "n1\nn1\nn2\nn2\n"
+    assert WriteHostsFile("/var/hostsfile", (("n1", 2), ("n2", 2))) in plan().inside
 
 
 def test_the_tasks_get_the_images_variables() -> None:

@@ -8,11 +8,13 @@ from spank_container.errors import NodeError
 from spank_container.plan.check import check_plan
 from spank_container.plan.ops import (
     AttachScratch,
+    AttachTmp,
     Bind,
     HostOp,
     InsideOp,
     JoinNamespace,
     MakeMountPoint,
+    MakeScratch,
     MakeSymlink,
     MountImage,
     MountPlan,
@@ -23,11 +25,12 @@ from spank_container.plan.ops import (
 )
 
 IMAGE = MountImage("/s/images/x.squashfs", "x", "12")
+CACHE = MakeScratch("cache0", "/s", False, 1 << 30, False, "xfs", None, (1, 1))
 PIN = PinNamespace("/run/mnt.ns")
 JOIN = JoinNamespace("/run/mnt.ns", "/run/steps/0/mnt.ns")
 
 
-def refusal(*inside: InsideOp, host: tuple[HostOp, ...] = (IMAGE, PIN)) -> str:
+def refusal(*inside: InsideOp, host: tuple[HostOp, ...] = (IMAGE, CACHE, PIN)) -> str:
     with pytest.raises(NodeError) as caught:
         check_plan(MountPlan(host, inside, ()))
     return caught.value.report()
@@ -39,7 +42,7 @@ def unsound(problem: str) -> str:
 
 def test_a_sound_plan() -> None:
     inside = (MountRoot(), Bind("/", "/host"), MountTmpfs("/tmp", "50%", 0o1777), AttachScratch("cache0", "/tmp/x"))
-    check_plan(MountPlan((IMAGE, PIN), inside, ()))
+    check_plan(MountPlan((IMAGE, CACHE, PIN), inside, ()))
 
 
 def test_a_step_that_joins_does_nothing_else() -> None:
@@ -59,6 +62,11 @@ def test_every_path_is_normal(path: str) -> None:
         assert refusal(op) == unsound(f"{path!r} is not a normal path")
     for other in (MakeMountPoint(path), WriteFile(path, ""), MakeSymlink(path, "/to")):
         assert refusal(other) == unsound(f"{path!r} is not a normal path")
+
+
+def test_what_is_attached_was_made() -> None:
+    attached = (MountRoot(cache="cache1"), AttachScratch("cache2", "/x"), AttachTmp("/tmp"))
+    assert refusal(*attached) == unsound("nobody makes cache1; nobody makes cache2; nobody makes tmp")
 
 
 def test_nothing_hides_the_root() -> None:
