@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from spank_container.site_config import load_config
@@ -12,25 +12,49 @@ if TYPE_CHECKING:
     import argparse
 
     from spank_container.commands import Verbs
+    from spank_container.submit import Options
 
 
 def add_verbs(verbs: Verbs) -> None:
     submit = verbs.add_parser("submit", help="check options as sbatch would and print the job's request as JSON")
-    submit.add_argument("--image", metavar="REF")
-    submit.add_argument("--volume", metavar="SPEC", action="append", default=[])
+    add_options(submit)
     submit.add_argument("--step", action="store_true", help="for a step within a job that may have an image")
     submit.set_defaults(run=_submit)
 
 
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Those of sbatch, salloc and srun, by the same names."""
+    parser.add_argument("--image", metavar="REF")
+    parser.add_argument("--volume", metavar="SPEC", dest="volumes", action="append", default=[])
+    parser.add_argument("--image-writable", metavar="SIZE|/TARGET", dest="writable", nargs="?", const="")
+    parser.add_argument("--image-env", metavar="NAME[=VALUE]", dest="environment", action="append", default=[])
+    parser.add_argument("--image-env-file", metavar="FILE", dest="environment_files", action="append", default=[])
+    parser.add_argument("--image-clearenv", dest="clear_environment", action="store_true")
+    parser.add_argument("--image-workdir", metavar="DIR", dest="workdir", nargs="?", const="")
+    parser.add_argument("--image-entrypoint", metavar="PROGRAM", dest="entrypoint", nargs="?", const="")
+
+
+def typed_options(arguments: argparse.Namespace) -> Options:
+    """What `add_options` has read."""
+    from spank_container.submit import Options  # noqa: PLC0415  # each verb imports what it needs, when it runs
+
+    return Options(**{one.name: getattr(arguments, one.name) for one in fields(Options)})
+
+
 def _submit(arguments: argparse.Namespace) -> None:
     from spank_container.request import step_surroundings  # noqa: PLC0415
-    from spank_container.submit import submit  # noqa: PLC0415  # each verb imports what it needs, when it runs
+    from spank_container.submit import submit  # noqa: PLC0415
 
     inherited = os.environ.get("SLURM_SPANK_CONTAINER_REQUEST") if arguments.step else None
-    request = submit(arguments.image, arguments.volume, load_config(), inherited)
+    request = submit(typed_options(arguments), load_config(), os.environ, inherited)
     if arguments.step:
-        request = replace(request, surroundings=step_surroundings(os.environ, _here()))
+        print(replace(request, surroundings=step_surroundings(os.environ, _here())).to_json())
+        return
     print(request.to_json())
+    # What scripts of Shifter's users read, as SLURM_SPANK_SHIFTER_...; the plugin hands each of these to Slurm.
+    print(f"SHIFTER_IMAGE={request.image.digest}")
+    print(f"SHIFTER_IMAGEREQUEST={request.image_request}")
+    print("SHIFTER_IMAGETYPE=id")
 
 
 def _here() -> str:

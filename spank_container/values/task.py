@@ -13,7 +13,7 @@ from spank_container.values.variables import is_value, is_variable_name, why_pro
 from spank_container.values.volume import is_below, normal, path_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 THE_IMAGES = ""
 """As working directory or entrypoint: the one that the image has."""
@@ -61,6 +61,17 @@ def check_variable_name(name: str, option: str = "--image-env") -> str:
     if reason := why_protected(name):
         raise ParseError(f"{option}: {name} is not for you to set: {reason}", name, span, hint="leave it out")
     return name
+
+
+def with_value(setting: str, environment: Mapping[str, str]) -> str:
+    """NAME alone becomes NAME=VALUE, with the value that it has in `environment`."""
+    if "=" in setting:
+        return setting
+    name = check_variable_name(setting)
+    if name not in environment:
+        hint = f"write {name}=VALUE, or export it first"
+        raise ParseError(f"--image-env: {name} has no value where you type this", name, (0, len(name)), hint)
+    return f"{name}={environment[name]}"
 
 
 def parse_environment_file(text: str, path: str) -> list[str]:

@@ -89,7 +89,7 @@ def test_a_step_of_an_allocation_without_image(in_salloc: dict[str, list[str]], 
 
 def test_a_volume_needs_an_image(in_salloc: dict[str, list[str]]) -> None:
     said = " ".join(in_salloc["a volume alone"])
-    assert said.startswith("spank-container: --volume needs an image to appear in hint: add --image=docker:NAME:TAG")
+    assert said.startswith("spank-container: --volume needs an image hint: add --image=docker:NAME:TAG")
 
 
 @pytest.fixture(scope="module")

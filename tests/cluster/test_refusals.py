@@ -103,7 +103,7 @@ hint: choose a target outside /etc, /proc, /sys, /dev, /opt/spank-container, /op
     "a volume without an image": (
         ["--volume=/shared/alice:/data"],
         """\
-spank-container: --volume needs an image to appear in
+spank-container: --volume needs an image
 hint: add --image=docker:NAME:TAG
 """,
     ),
