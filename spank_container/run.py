@@ -7,7 +7,9 @@ fails. Nothing from a user's environment reaches a program that root starts (CVE
 from __future__ import annotations
 
 import os
+import select
 import shlex
+import signal
 import subprocess
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -106,13 +108,38 @@ def writing_to(argv: Sequence[str], environment: Mapping[str, str] = FIXED_ENVIR
 
 
 @contextmanager
+def leashed(
+    argv: Sequence[str], environment: Mapping[str, str] = FIXED_ENVIRONMENT
+) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """A program in a session of its own, for as long as the body runs: what it reads, and what it prints.
+
+    A body that reads to the end learns how the program ended, as with `run`. Whatever it started dies with it; that it
+    dies with us is its own business: its standard input ends then.
+    """
+    with _program(argv, subprocess.PIPE, subprocess.PIPE, environment, session=True) as (process, check):
+        wanted, printed = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
+        yield wanted, printed
+        if select.select([printed], [], [], 0)[0] and not printed.read(1):
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            _kill(process, session=True)  # what it left, while the number is still its own
+            check()
+
+
+@contextmanager
 def _program(
-    argv: Sequence[str], stdin: int, stdout: int, environment: Mapping[str, str] = FIXED_ENVIRONMENT
+    argv: Sequence[str],
+    stdin: int,
+    stdout: int,
+    environment: Mapping[str, str] = FIXED_ENVIRONMENT,
+    *,
+    session: bool = False,
 ) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], None]]]:
     """The program, and what waits for its end; it is killed unless it has ended when the body is through."""
     said = os.memfd_create("stderr")  # a pipe that nobody reads would stop a program that says much
     try:
-        process = subprocess.Popen(argv, stdin=stdin, stdout=stdout, stderr=said, env=environment)
+        process = subprocess.Popen(
+            argv, stdin=stdin, stdout=stdout, stderr=said, env=environment, start_new_session=session
+        )
     except OSError as error:
         os.close(said)
         raise _not_started(argv, error) from error
@@ -125,11 +152,17 @@ def _program(
     try:
         yield process, check
     finally:
-        process.kill()
+        _kill(process, session=session)
         process.wait()
         for pipe in (process.stdin, process.stdout):
             _close(pipe)
         os.close(said)
+
+
+def _kill(process: subprocess.Popen[bytes], *, session: bool) -> None:
+    if session and process.returncode is None:  # until it is waited for, the number is its own, dead or alive
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
 
 
 def _close(pipe: IO[bytes] | None) -> None:

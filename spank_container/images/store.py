@@ -52,11 +52,20 @@ class Store:
 
     root: Path
     whole: Path | None = None
+    blob_folder: Path | None = None
 
     @property
     def private(self) -> Store:
         """The images that have an `access`. Whoever is neither root nor the writer finds nothing in it."""
         return Store(self.root / "private", self.root)
+
+    def apart(self, digest: Digest) -> Store:
+        """The same store, with a folder of its own for the layers of one image.
+
+        An image is no more than a list of digests: with one folder for all, whoever names a layer of a private image
+        that is not his would get it from us.
+        """
+        return replace(self, blob_folder=self.root / "blobs" / _file_name(digest))
 
     @property
     def images(self) -> Path:
@@ -64,7 +73,7 @@ class Store:
 
     @property
     def blobs(self) -> Path:
-        return (self.whole or self.root) / "blobs"
+        return self.blob_folder or self.root / "blobs"
 
     @property
     def tags(self) -> Path:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from spank_container.errors import BusyError, NodeError, SiteError
-from spank_container.run import FIXED_ENVIRONMENT, Output, ProgramFailedError, reading_from, run, writing_to
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from spank_container.run import FIXED_ENVIRONMENT, Output, ProgramFailedError, leashed, reading_from, run, writing_to
 
 
 def test_what_a_program_says() -> None:
@@ -170,3 +167,43 @@ def test_an_error_in_the_body_kills_the_program() -> None:
     with pytest.raises(ZeroDivisionError), writing_to(["sleep", "60"]):
         raise ZeroDivisionError
     assert "sleep 60" not in run(["ps", "-o", "args=", "--ppid", str(os.getpid())]).stdout.decode()
+
+
+def _dies(pid: int) -> bool:
+    """A signal takes its time."""
+    deadline = time.monotonic() + 10
+    while _alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not _alive(pid)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_what_a_leashed_program_started_dies_with_it() -> None:
+    with leashed(["sh", "-c", "sleep 100 & echo $!; read line"]) as (_, printed):
+        child = int(printed.readline())
+        assert _alive(child)
+    assert _dies(child)
+
+
+def test_what_a_leashed_program_left_behind_dies_too() -> None:
+    with leashed(["sh", "-c", "sleep 100 > /dev/null & echo $!"]) as (_, printed):
+        child = int(printed.readline())
+    assert _dies(child)
+
+
+def test_a_leashed_program_that_fails_says_why() -> None:
+    with (
+        pytest.raises(ProgramFailedError, match="sh failed with status 3: broken"),
+        leashed(["sh", "-c", "echo broken >&2; exit 3"]),
+    ):
+        pass
+
+
+def test_a_program_reads_what_it_is_given() -> None:
+    assert run(["cat"], stdin=b"secret").stdout == b"secret"
