@@ -39,14 +39,66 @@ if TYPE_CHECKING:
 _POLL = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Puller:
-    """How images come into `store`."""
+def pull(
+    ref: RegistryRef,
+    store: Store,
+    progress: Progress | None = None,
+    registry: Registry | None = None,
+    blob_limit: int | None = None,
+) -> ImageMeta:
+    """Bring what `ref` means now into the store, unless it is there, and let `ref` mean it there too.
 
-    store: Store
-    registry: Registry = field(default_factory=Registry)
-    compression: Compression = Compression()
-    report: Progress = lambda _stage, _done, _total: None
+    Of all layers that were ever downloaded, `blob_limit` bytes are kept for the next pull.
+    """
+    registry = registry or Registry()
+    return bring(registry.find(ref), store, progress, registry, blob_limit)
+
+
+def bring(
+    image: RemoteImage,
+    store: Store,
+    progress: Progress | None,
+    registry: Registry,
+    blob_limit: int | None = None,
+    access: Access | None = None,
+) -> ImageMeta:
+    """The same for an image that `registry` has found; `access` is for one that is new in a private store."""
+    report = progress or (lambda _stage, _done, _total: None)
+    meta = store.add(image.digest, lambda path: _convert(image, registry, store, path, report), access)
+    store.tag(image.ref, image.digest)
+    if blob_limit is not None and store.blobs.is_dir():
+        blob_cache.trim(store.blobs, blob_limit)
+    return meta
+
+
+def _convert(image: RemoteImage, registry: Registry, store: Store, path: Path, report: Progress) -> ImageMeta:
+    configuration = registry.configuration(image)
+    with blob_cache.in_use(store.blobs), ExitStack() as stack:
+        blobs = _download(image, registry, store, report)
+        try:
+            layers = [stack.enter_context(opened(blob)) for blob in blobs]
+        except BrokenBlobError as error:
+            error.path.unlink(missing_ok=True)
+            raise
+        captured = _squash(image.ref, layers, path, report)
+    return _meta(image, configuration, captured)
+
+
+def _download(image: RemoteImage, registry: Registry, store: Store, report: Progress) -> list[Blob]:
+    layers = [(Digest(layer.digest), layer.size) for layer in image.manifest.layers]
+    blobs = [Blob(digest, size, store.blob(digest)) for digest, size in layers]
+    # The name is the digest's, whose lock we hold: what is there is a dead pull's.
+    layout = store.blobs / f".{image.digest.replace(':', '-')}"
+    shutil.rmtree(layout, ignore_errors=True)
+    try:
+        with _watched(blobs, layout, report):
+            registry.download(image, store.blobs, layout)
+    finally:
+        shutil.rmtree(layout, ignore_errors=True)
+    blob_cache.touch(blob.path for blob in blobs)
+    return blobs
+
+
 @contextmanager
 def _watched(blobs: Sequence[Blob], layout: Path, report: Progress) -> Iterator[None]:
     """skopeo tells its progress to terminals only, so the files that it writes are looked at."""
