@@ -1,6 +1,7 @@
 """The images as their users see them: the gateway's where the site has one, else those in the store itself.
 
-Both answer alike, so that no command asks which it is. Without a gateway, whoever may write the store pulls into it.
+Both answer alike, so that no command asks which it is. Without a gateway, whoever may write the store pulls into it,
+and every image is everybody's.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from spank_container.gateway.client import Gateway
 from spank_container.images.logins import find_login
 from spank_container.images.registry import Registry, passed_environment
 from spank_container.images.store import Store
-from spank_container.values.image_ref import RegistryRef, parse_image_ref
+from spank_container.values.image_ref import RegistryRef, parse_digest, parse_image_ref
 from spank_container.values.size import parse_size
 
 if TYPE_CHECKING:
@@ -51,6 +52,15 @@ class Library(Protocol):
 
     def lookup(self, reference: str) -> Image:
         """What `reference` means now, of images that are in the store."""
+
+    def remove(self, reference: str) -> Image:
+        """No new job gets it; returns what it was. Jobs that have it keep it."""
+
+    def share(self, reference: str, audience: Audience) -> Image:
+        """Let these and no others into a private image of the caller's."""
+
+    def expire(self) -> tuple[Image, ...]:
+        """Remove what nobody used for as long as the site says; returns what went."""
 
 
 def open_library(config: SiteConfig, environment: Mapping[str, str]) -> Library:
@@ -92,6 +102,18 @@ class _GatewayLibrary:
     def lookup(self, reference: str) -> Image:
         return self.gateway.lookup(reference)
 
+    def remove(self, reference: str) -> Image:
+        image = self.lookup(reference)
+        self.gateway.remove(image.digest)
+        return image
+
+    def share(self, reference: str, audience: Audience) -> Image:
+        digest = self.lookup(reference).digest
+        return self.gateway.share(digest, users=audience.users, groups=audience.groups)
+
+    def expire(self) -> tuple[Image, ...]:
+        return self.gateway.expire()
+
 
 def _reporter(report: Report) -> Callable[[Pull], None]:
     """A pull that waits for a worker has nothing to show but that."""
@@ -108,12 +130,10 @@ class _StoreLibrary:
         return Store(Path(self.config.store))
 
     def pull(self, reference: RegistryRef, audience: Audience, report: Report | None = None) -> Image:
+        if audience != Audience():
+            raise _only_a_gateway("let users and groups into images", "leave out --user and --group")
         from spank_container.images.pull import pull  # noqa: PLC0415  # what converts is not for who lists
 
-        if audience != Audience():
-            raise UserError(
-                "this cluster has no image gateway, so every image is everybody's", hint="leave out --user and --group"
-            )
         registry = Registry(environment=passed_environment(self.environment))
         pull(reference, self._store, report, registry, parse_size(self.config.blob_cache))
         return self.lookup(str(reference))
@@ -128,6 +148,24 @@ class _StoreLibrary:
     def lookup(self, reference: str) -> Image:
         digest = self._store.resolve(parse_image_ref(reference))
         return next(_image(one) for one in self._store.list() if one.meta.digest == digest)
+
+    def remove(self, reference: str) -> Image:
+        from spank_container.images.removal import remove  # noqa: PLC0415
+
+        image = self.lookup(reference)
+        remove(self._store, parse_digest(image.digest))
+        return image
+
+    def share(self, reference: str, audience: Audience) -> Image:
+        del reference, audience
+        raise _only_a_gateway("let users and groups into images", "every image is everybody's here")
+
+    def expire(self) -> tuple[Image, ...]:
+        raise _only_a_gateway("know when an image was used last", "spank-container image rm removes one")
+
+
+def _only_a_gateway(can: str, hint: str) -> UserError:
+    return UserError(f"only an image gateway can {can}, and this cluster has none", hint)
 
 
 def _image(stored: StoredImage) -> Image:

@@ -27,6 +27,7 @@ def add_verbs(verbs: Verbs) -> None:
     images = verbs.add_parser("images", help="list the images in the store that you may use")
     images.add_argument("--json", action="store_true", help="for machines: one array")
     images.set_defaults(run=_images)
+    _add_image_verbs(verbs)
     login = verbs.add_parser("login", help="keep your name and password for a registry, as skopeo login does")
     login.add_argument("registry", metavar="REGISTRY", nargs="?", default="docker.io", help="docker.io unless given")
     login.add_argument("--username", metavar="NAME", help="asked for if not given")
@@ -35,6 +36,36 @@ def add_verbs(verbs: Verbs) -> None:
     logout = verbs.add_parser("logout", help="forget the login at a registry")
     logout.add_argument("registry", metavar="REGISTRY", nargs="?", default="docker.io")
     logout.set_defaults(run=_logout)
+
+
+def _add_image_verbs(verbs: Verbs) -> None:
+    image = verbs.add_parser("image", help="one image: remove it, or let others use it")
+    actions = image.add_subparsers(metavar="ACTION", required=True)
+    remove = actions.add_parser("rm", help="remove images of yours; jobs that run keep them")
+    remove.add_argument("images", metavar="REF", nargs="+")
+    remove.set_defaults(run=_remove)
+    share = actions.add_parser("share", help="let these users and groups, and no others, use a private image of yours")
+    share.add_argument("image", metavar="REF")
+    share.add_argument("--user", metavar="NAMES", default="", help="a,b")
+    share.add_argument("--group", metavar="NAMES", default="")
+    share.set_defaults(run=_share)
+
+
+def _remove(arguments: argparse.Namespace) -> None:
+    from spank_container.library import open_library  # noqa: PLC0415
+
+    library = open_library(load_config(), os.environ)
+    for reference in arguments.images:
+        image = library.remove(reference)
+        print(f"removed {' '.join(image.names) or reference} {image.digest}")
+
+
+def _share(arguments: argparse.Namespace) -> None:
+    from spank_container.library import Audience, open_library  # noqa: PLC0415
+
+    library = open_library(load_config(), os.environ)
+    image = library.share(arguments.image, Audience(_names(arguments.user), _names(arguments.group)))
+    print(f"{image.digest} users={','.join(map(str, image.users))} groups={','.join(map(str, image.groups))}")
 
 
 def _pull(arguments: argparse.Namespace) -> None:

@@ -14,8 +14,9 @@ from spank_container.site_config import CONFIG_FILE
 if TYPE_CHECKING:
     from spank_container.slurm.release import SlurmRelease
 
-# plugstack.conf has no quoting: white space ends a word and # begins a comment, anywhere (Slurm 26.05 spank.c:289-329).
+_PROGRAMS = ("spank-container", "shifterimg")
 _ON_PATH = Path("/usr/local/bin/spank-container")
+# plugstack.conf has no quoting: white space ends a word and # begins a comment, anywhere (Slurm 26.05 spank.c:289-329).
 _PLAIN = re.compile(r"/[A-Za-z0-9._+@/-]*")
 
 
@@ -103,7 +104,7 @@ def _prefix_files(options: InstallOptions, facts: InstallFacts) -> tuple[Planned
     prefix, units = options.prefix, options.prefix / "lib" / "systemd" / "system"
     return (
         PlannedFile(plugin_path(prefix, facts.release), facts.plugin, 0o755),
-        PlannedLink(prefix / "bin" / "spank-container", _link_target(prefix, facts.venv)),
+        *(PlannedLink(prefix / "bin" / name, _link_target(prefix, facts.venv, name)) for name in _PROGRAMS),
         PlannedLink(_ON_PATH, str(prefix / "bin" / "spank-container")),
         _text(prefix / "bin" / "shifter", render.host_shifter(), 0o755),
         _text(prefix / "modulefiles" / "shifter", render.render("modulefile", prefix=prefix)),
@@ -133,6 +134,6 @@ def _text(path: Path, text: str, mode: int = 0o644) -> PlannedFile:
     return PlannedFile(path, text.encode(), mode)
 
 
-def _link_target(prefix: Path, venv: Path) -> str:
-    program = venv / "bin" / "spank-container"
+def _link_target(prefix: Path, venv: Path, name: str) -> str:
+    program = venv / "bin" / name
     return f"../{program.relative_to(prefix)}" if program.is_relative_to(prefix) else str(program)

@@ -49,7 +49,8 @@ def test_everything_stands_where_the_layout_says(options: InstallOptions) -> Non
     release = release_of_headers(REAL_INCLUDE)
     install(options)
     modes = {name: content.split(b" ")[0] for name, content in tree(options.root).items() if content != b"folder"}
-    assert modes.pop("opt/spank-container/bin/spank-container").endswith(b"/bin/spank-container")
+    for program in (b"spank-container", b"shifterimg"):
+        assert modes.pop(f"opt/spank-container/bin/{program.decode()}").endswith(b"/bin/" + program)
     assert modes.pop("usr/local/bin/spank-container").endswith(b"/opt/spank-container/bin/spank-container")
     modes.pop("usr/include")
     assert modes == {
