@@ -19,7 +19,9 @@ from spank_container.request import (
     surrounded,
 )
 from spank_container.values.job import Job, StepSurroundings
-from spank_container.values.volume import HostPath
+from spank_container.values.task import TaskSpec
+from spank_container.values.volume import ContainerPath, HostPath
+from spank_container.values.writable import WritableSpec
 
 FORGED = "SPANK_CONTAINER_REQUEST does not hold a container request\nhint: do not set it by hand; submit with --image and --volume"
 TOO_LONG = "the job's container request is too long\nhint: use fewer or shorter volumes and variables"
@@ -52,10 +54,29 @@ def test_the_canonical_form_is_one_line_with_sorted_keys() -> None:
         request("/a:/b:ro;/c:/d", "/e:/f:perNodeCache=size=1G,fs=ext4,bs=4k"),
         request(image=f"id:{DIGEST}"),
         request(image=f"r.io:5000/a/b:c@{OTHER_DIGEST}"),
+        replace(
+            request(), task=TaskSpec(("A=", "B=x=y\n\udcff"), clear_environment=True, workdir="/x", entrypoint="a b")
+        ),
+        replace(request(), task=TaskSpec(workdir="", entrypoint="")),
+        replace(request(), writable=WritableSpec()),
+        replace(request(), writable=WritableSpec(size=10 << 30)),
+        replace(request("/a:/mnt:perNodeCache=size=1G"), writable=WritableSpec(cache=ContainerPath("/mnt"))),
+        replace(request(), joins=True, typed="debian:trixie"),
     ],
 )
 def test_what_was_written_is_read(asked: JobRequest) -> None:
     assert parse_request(asked.to_json()) == asked
+
+
+def test_what_says_nothing_is_left_out_and_what_is_empty_is_not() -> None:
+    asked = replace(request(), task=TaskSpec(("A=1",), workdir="", entrypoint=""), writable=WritableSpec())
+    members = json.loads(asked.to_json())
+    assert {name: members[name] for name in members.keys() - {"digest", "image", "version", "volumes"}} == {
+        "environment": ["A=1"],
+        "workdir": "",
+        "entrypoint": "",
+        "writable": "",
+    }
 
 
 def test_white_space_and_the_order_of_keys_do_not_matter() -> None:
@@ -96,6 +117,19 @@ def test_the_last_of_two_equal_keys_counts_and_is_parsed_like_any_other() -> Non
         text(volumes=[["/a:/b"]]),
         text(volumes=["/a:/b", 1]),
         text().replace("debian", "\n"),
+        text(environment="A=1"),
+        text(environment=[1]),
+        text(environment={"A": "1"}),
+        text(clear_environment=False),
+        text(clear_environment=1),
+        text(workdir=None),
+        text(entrypoint=["sh"]),
+        text(writable=True),
+        text(joins=False),
+        text(joins=True),  # and brings a volume
+        text(joins=True, volumes=[], writable=""),
+        text(typed=1),
+        text(typed="docker:alpine"),  # not what `image` says
     ],
 )
 def test_what_is_no_request(forged: str) -> None:
@@ -133,16 +167,76 @@ def test_a_request_that_the_job_could_not_carry_is_not_written() -> None:
         ),
         (
             text(volumes=["/a:/b\0"]),
-            (
-                "--volume: the path holds an unprintable character\n    /a:/b\ufffd\n       ^~~\n"
-                "hint: rename the folder"
-            ),
+            ("--volume: the path holds an unprintable character\n    /a:/b\ufffd\n       ^~~\nhint: rename the folder"),
         ),
         (
             text(volumes=["/\ud800:/b"]),
+            ("--volume: the path holds an unprintable character\n    /\ufffd:/b\n    ^~\nhint: rename the folder"),
+        ),
+        (
+            text(environment=["A"]),
+            "--image-env: the value is missing\n    A\n    ^\nhint: write NAME=VALUE",
+        ),
+        (
+            text(environment=["LD PRELOAD=x"]),
             (
-                "--volume: the path holds an unprintable character\n    /\ufffd:/b\n    ^~\n"
-                "hint: rename the folder"
+                "--image-env: this is no name of a variable\n    LD PRELOAD\n    ^~~~~~~~~~\n"
+                "hint: letters, digits and _, and no digit at the beginning"
+            ),
+        ),
+        (
+            text(environment=["SPANK_CONTAINER_REQUEST=x"]),
+            (
+                "--image-env: SPANK_CONTAINER_REQUEST is not for you to set: Slurm tells a task with it what it is\n"
+                "    SPANK_CONTAINER_REQUEST\n    ^~~~~~~~~~~~~~~~~~~~~~~\nhint: leave it out"
+            ),
+        ),
+        (
+            text(environment=["A=x\0B=y"]),
+            "--image-env: the value of A cannot be one\nhint: it holds a NUL or is not text",
+        ),
+        (
+            text(environment=["A=\ud800"]),
+            "--image-env: the value of A cannot be one\nhint: it holds a NUL or is not text",
+        ),
+        (
+            text(workdir="app"),
+            "--image-workdir: the path is not absolute\n    app\n    ^~~\nhint: begin it with /",
+        ),
+        (
+            text(workdir="/a/../b"),
+            "--image-workdir: the path has a .. in it\n    /a/../b\n    ^~~~~~~\nhint: write the path without ..",
+        ),
+        (
+            text(workdir="//proc/self/fd/7"),
+            (
+                "--image-workdir: /proc is no place to work in\n    //proc/self/fd/7\n    ^~~~~~~~~~~~~~~~\n"
+                "hint: name another folder"
+            ),
+        ),
+        (
+            text(entrypoint="a\0b"),
+            (
+                "--image-entrypoint: no program has this name\n    a\ufffdb\n    ^~~\n"
+                "hint: it holds a NUL or is not text"
+            ),
+        ),
+        (
+            text(writable="much"),
+            (
+                "--image-writable: this is no size\n    much\n    ^~~~\n"
+                "hint: write 500M, 1.5G or 4T, or the target of a perNodeCache, as /mnt"
+            ),
+        ),
+        (
+            text(writable="/mnt/.."),
+            "--image-writable: the path has a .. in it\n    /mnt/..\n    ^~~~~~~\nhint: write the path without ..",
+        ),
+        (
+            text(writable="/b"),  # a volume, but no cache
+            (
+                "--image-writable: there is no perNodeCache at /b\n"
+                "hint: add --volume=/PATH/TO/CACHE:/b:perNodeCache=size=100G, or give a size"
             ),
         ),
         (text(volumes=[""]), "--volume: it is empty\n    \n    ^\nhint: write SOURCE:TARGET"),
