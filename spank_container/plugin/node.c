@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,6 +74,17 @@ static int run_step(spank_t sp, char *verb_option)
     return run_command(argv, env, NULL, 0);
 }
 
+/* `tmp` has a line for each: DEVICE:INODE as the Prolog saw it, or "-" where a volume of the user's is there. */
+static void read_nodes_own(void)
+{
+    char text[256], *lines = text, *line;
+
+    if (!has("tmp") || read_file("tmp", text, sizeof(text)) < 0)
+        return;
+    for (int i = 0; i < N_OWN && (line = strsep(&lines, "\n")); i++)
+        sscanf(line, "%" SCNu64 ":%" SCNu64, &step.nodes_own[i].device, &step.nodes_own[i].inode);
+}
+
 /* Once a step, before its tasks. A failure of init_post_opt can drain the node, so none is reported: what went wrong
  * is found again in the task. What can be done here is cheaper here: a task would pay for it each time, and Slurm's
  * setenvf() allocates and clears 256 KiB for every variable. */
@@ -91,6 +103,7 @@ int prepare_step(spank_t sp)
     if (rc == ESPANK_SUCCESS)
         run_step(sp, NULL);
     step.container = open_container();
+    read_nodes_own();
     step.environment_applied = normal && has("ready") && !apply_environment(sp);
     return 0;
 }

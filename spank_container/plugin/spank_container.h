@@ -19,6 +19,7 @@
 enum {
     REQUEST_MAX = 64 * 1024, /* the JSON of a request */
     NONE = -2,
+    N_OWN = 2,
 };
 
 #define LAST_NORMAL_STEP 0xfffffff0u /* SLURM_MAX_NORMAL_STEP_ID; above: batch script, salloc's shell, extern step */
@@ -46,6 +47,9 @@ extern struct step {
     int container; /* a descriptor of its directory; NONE; -1 when it cannot be trusted */
     bool has_request, environment_applied;
     char request[sizeof(REQUEST_VARIABLE) + REQUEST_MAX];
+    struct {
+        uint64_t device, inode; /* of the node's own; both 0 where a job's is not wanted */
+    } nodes_own[N_OWN];         /* /tmp and /dev/shm: job_container/tmpfs gives a job others */
 } step;
 
 /* submit.c: sbatch, salloc and srun, as the user. */

@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/mount.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+static const char *const own_path[N_OWN] = {"/tmp", "/dev/shm"};
 static bool entered;
 
 /* After this no program of the image, setuid or with file capabilities, wins anything back. The effective set stays:
@@ -30,16 +32,52 @@ static int drop_capabilities(void)
     return 0;
 }
 
+/* A copy of the mount of the job's own /tmp or /dev/shm; NONE where the task sees the node's. */
+static int take_own(int i)
+{
+    struct mount_attr harmless = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
+    struct stat st;
+
+    if (!step.nodes_own[i].inode || stat(own_path[i], &st))
+        return NONE;
+    if (st.st_dev == step.nodes_own[i].device && st.st_ino == step.nodes_own[i].inode)
+        return NONE;
+    int tree = syscall(SYS_open_tree, AT_FDCWD, own_path[i], OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (tree < 0 || syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &harmless, sizeof(harmless)))
+        return refuse("cannot take the job's own %s into the container: %m" BROKEN_NODE, own_path[i]);
+    return tree;
+}
+
+/* The namespace is all the job's tasks' on this node: what Slurm has given to this one goes into a copy of it. */
+static int put_own(const int trees[])
+{
+    if (unshare(CLONE_NEWNS))
+        return refuse("cannot copy the container's namespace: %m" BROKEN_NODE);
+    for (int i = 0; i < N_OWN; i++) {
+        if (trees[i] == NONE)
+            continue;
+        if (syscall(SYS_move_mount, trees[i], "", AT_FDCWD, own_path[i], MOVE_MOUNT_F_EMPTY_PATH))
+            return refuse("cannot put the job's own %s into the container: %m" BROKEN_NODE, own_path[i]);
+        close(trees[i]);
+    }
+    return 0;
+}
+
 /* Move this task into the mount namespace that the Prolog has pinned. Slurm repeats its chdir() afterwards, inside. */
 static int enter(void)
 {
-    int ns = openat(step.container, "mnt.ns", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int ns = openat(step.container, "mnt.ns", O_RDONLY | O_NOFOLLOW | O_CLOEXEC), trees[N_OWN];
 
     if (ns < 0)
         return refuse("cannot open the container's namespace: %m" BROKEN_NODE);
+    for (int i = 0; i < N_OWN; i++)
+        if ((trees[i] = take_own(i)) == -1)
+            return -1;
     if (setns(ns, CLONE_NEWNS))
         return refuse("cannot enter the container: %m" BROKEN_NODE);
     close(ns);
+    if ((trees[0] != NONE || trees[1] != NONE) && put_own(trees))
+        return -1;
     entered = true;
     return drop_capabilities();
 }

@@ -15,18 +15,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def _compiled(source: str, folder: Path) -> Path:
+def _compiled(source: str, folder: Path, *flags: str) -> Path:
     """`source` and the plugin in one program, under AddressSanitizer and UndefinedBehaviorSanitizer."""
     program = folder / Path(source).stem
     sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     files = [f"-I{HERE}/stub", "-o", str(program), str(HERE / source), *map(str, SOURCES)]
-    subprocess.run(["gcc", *WARNINGS, "-g", "-O1", *sanitizers, *files], check=True)
+    subprocess.run(["gcc", *WARNINGS, *flags, "-g", "-O1", *sanitizers, *files], check=True)
     return program
 
 
 @pytest.fixture(scope="session")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _compiled("driver.c", tmp_path_factory.mktemp("plugin"))
+
+
+@pytest.fixture(scope="session")
+def driver_22_05(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As a Slurm before 23.11 gets it, whose command of a task cannot grow."""
+    return _compiled("driver.c", tmp_path_factory.mktemp("plugin"), "-DSLURM_VERSION_NUMBER=0x160508")
 
 
 @pytest.fixture(scope="session")

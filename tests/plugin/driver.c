@@ -499,7 +499,8 @@ static void run_task(void)
         rc = say_call("task_init", slurm_spank_task_init(NULL, n_arguments, arguments));
     say_command();
     char *folder = quoted(getcwd(NULL, 0) ?: "");
-    say("{\"folder\": %s, \"launched\": %s}\n", folder, get("SPANK_CONTAINER_ARGV") ? "true" : "false");
+    char *launched = quoted(get("SPANK_CONTAINER_ARGV") ?: "");
+    say("{\"folder\": %s, \"launched\": %s}\n", folder, launched);
     _exit(rc ? 1 : 0);
 }
 
@@ -558,6 +559,15 @@ static void set_number(const char *name, const char *value)
     abort();
 }
 
+/* A script has lines, so a backslash at the end of a word stands for a newline. */
+static void add_word(const char *word)
+{
+    job_argv[n_argv] = strdup(word);
+    char *last = strrchr(job_argv[n_argv++], '\\');
+    if (last && !last[1])
+        *last = '\n';
+}
+
 static void read_line(char *line)
 {
     char *word = strsep(&line, "\t"), *first = strsep(&line, "\t"), *second = line, part_and_name[64];
@@ -578,7 +588,7 @@ static void read_line(char *line)
     else if (!strcmp(word, "job_variable"))
         set(first, second);
     else if (!strcmp(word, "word"))
-        job_argv[n_argv++] = strdup(first);
+        add_word(first);
     else if (!strcmp(word, "probe"))
         probes[n_probes++] = strdup(first);
     else if (!strcmp(word, "old_release"))

@@ -48,6 +48,27 @@ class Outcome:
         return [str(event["value"]) for event in self.events if event.get("job_control") == "CONTAINER_REQUEST"]
 
     @property
+    def job_control(self) -> dict[str, str]:
+        """All that spank_job_control_setenv was told."""
+        wanted = [event for event in self.events if "job_control" in event]
+        return {str(event["job_control"]): str(event["value"]) for event in wanted}
+
+    @property
+    def words(self) -> list[str]:
+        """What the task would execute."""
+        return [str(event["word"]) for event in self.events if "word" in event]
+
+    @property
+    def folder(self) -> str:
+        """Where it would begin."""
+        return str(next(event["folder"] for event in self.events if "folder" in event))
+
+    @property
+    def launched(self) -> str:
+        """What the container's shifter is told to execute, before Slurm 23.11."""
+        return str(next(event["launched"] for event in self.events if "launched" in event))
+
+    @property
     def environ(self) -> dict[str, str]:
         """Slurm's variables in the environment of the command, at its end."""
         return self._mapping("environ")

@@ -1,4 +1,4 @@
-"""jobs/JOB/env: NAME=VALUE sets, NAME unsets; all of it is read before the task goes anywhere."""
+"""jobs/JOB/env: NAME=VALUE sets, NAME unsets, - clears; all of it is read before the task goes anywhere."""
 
 from __future__ import annotations
 
@@ -32,6 +32,23 @@ def test_applied(job_step: JobStep, state: Path) -> None:
     assert environment == {"OLD": "2", "NEW": "a=b\nc", "EMPTY": "", "KEPT": "1", "_x9": "\xc3\xa4"}
 
 
+def test_cleared(job_step: JobStep, state: Path) -> None:
+    """But for what begins with what was named before; a name with = or newlines in its value is a name all the same."""
+    (container(state) / "env").write_bytes(b"EARLY=1\0+KEPT\0+SLURM_\0-\0+LATE\0NEW=1\0")
+    scenario = job_step()
+    for name in ("KEPT", "KEPT_TOO", "SLURM_X", "LATE", "OLD", "BASH_FUNC_f%%", "KEP", "SLURM"):
+        scenario.say("job_variable", name, f"{name}=x")
+    outcome = scenario.play()
+    refused(outcome, NO_NAMESPACE)
+    assert outcome.task_environment.keys() == {"KEPT", "KEPT_TOO", "SLURM_X", "SLURM_SPANK_CONTAINER_REQUEST", "NEW"}
+
+
+def test_slurm_does_not_clear(job_step: JobStep, state: Path) -> None:
+    (container(state) / "env").write_bytes(b"-\0")
+    sentence = f"spank-container: Slurm does not clear the job's environment{NODE}"
+    refused(job_step().say("job_variable", "SLURM_STAYS", "1").play(), sentence, sentence)
+
+
 @pytest.mark.parametrize(
     ("records", "reason"),
     [
@@ -44,6 +61,11 @@ def test_applied(job_step: JobStep, state: Path) -> None:
         (b"A B=1\0", f"is malformed{NODE}"),
         (b"A-B\0", f"is malformed{NODE}"),
         (b"\xc3\xa4=1\0", f"is malformed{NODE}"),
+        (b"+\0", f"is malformed{NODE}"),
+        (b"-A\0", f"is malformed{NODE}"),
+        (b"@\0", f"is malformed{NODE}"),
+        (b"@folder\0", f"is malformed{NODE}"),
+        (b"<A\0", f"is malformed{NODE}"),
         (b"A=" + b"x" * 2**20 + b"\0", "is larger than 1 MiB; use an image with a smaller one"),
     ],
 )

@@ -1,4 +1,4 @@
-"""sbatch, salloc and srun: what becomes of --image and --volume before anything is queued."""
+"""sbatch, salloc and srun: what becomes of the options before anything is queued."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     Submission = Callable[..., Scenario]
 
 CONTEXTS = ["sbatch", "srun"]
-OPTION_VARIABLES = [f"{prefix}{OPTION}{name}" for prefix in ("", "SLURM_SPANK_") for name in ("image", "volume")]
+NAMES = [
+    "image",
+    "volume",
+    *(f"image_{name}" for name in ("writable", "env", "env_file", "clearenv", "workdir", "entrypoint")),
+]
+OPTION_VARIABLES = [f"{prefix}{OPTION}{name}" for prefix in ("", "SLURM_SPANK_") for name in NAMES]
+OF_THE_JOB = [f"SLURM_SPANK_SHIFTER_{name}" for name in ("IMAGE", "IMAGEREQUEST", "IMAGETYPE")]
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
@@ -37,9 +43,44 @@ def test_all_words_go_on_in_their_order(submission: Submission, command: Command
     assert command.calls == [["submit", *(f"--{word}" for word in words)]]
 
 
-def test_the_same_volume_twice_is_one(submission: Submission, command: Command) -> None:
-    submission("sbatch", "image=a", "volume=/x:/y", "volume=/x:/y", "volume=/x:/z").play()
-    assert command.calls == [["submit", "--image=a", "--volume=/x:/y", "--volume=/x:/z"]]
+def test_the_same_words_twice_are_said_once_the_last_time(submission: Submission, command: Command) -> None:
+    words = ["image=a", "volume=/x:/y", "volume=/x:/y", "image-workdir", "image=b", "volume=/x:/z", "image=a"]
+    submission("sbatch", *words, "image-workdir=/x", "image-workdir").play()
+    last = ["--volume=/x:/y", "--image=b", "--volume=/x:/z", "--image=a", "--image-workdir=/x", "--image-workdir"]
+    assert command.calls == [["submit", *last]]
+
+
+@pytest.mark.parametrize(
+    ("said", "word"),
+    [
+        ("image-writable", "--image-writable"),
+        ("image-writable=10G", "--image-writable=10G"),
+        ("image-writable=/mnt", "--image-writable=/mnt"),
+        ("image-env=A=b=c", "--image-env=A=b=c"),
+        ("image-env=", "--image-env="),
+        ("image-env-file=vars", "--image-env-file=vars"),
+        ("image-clearenv", "--image-clearenv"),
+        ("image-workdir", "--image-workdir"),
+        ("image-workdir=", "--image-workdir"),
+        ("image-workdir=/x y", "--image-workdir=/x y"),
+        ("image-entrypoint", "--image-entrypoint"),
+        ("image-entrypoint=/bin/x", "--image-entrypoint=/bin/x"),
+    ],
+)
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_each_option(submission: Submission, command: Command, context: str, said: str, word: str) -> None:
+    assert submission(context, "image=a", said).play().requests == [JSON]
+    assert command.calls == [["submit", "--image=a", word]]
+
+
+def test_variables_for_the_job(submission: Submission, command: Command) -> None:
+    command.does(f"printf '%s\\n' '{JSON}' SHIFTER_IMAGE=sha256:1 SHIFTER_IMAGEREQUEST=a=b SHIFTER_IMAGETYPE=")
+    assert submission("sbatch", "image=a").play().job_control == {
+        "CONTAINER_REQUEST": JSON,
+        "SHIFTER_IMAGE": "sha256:1",
+        "SHIFTER_IMAGEREQUEST": "a=b",
+        "SHIFTER_IMAGETYPE": "",
+    }
 
 
 def test_words_reach_the_command_unread(submission: Submission, command: Command) -> None:
@@ -94,18 +135,25 @@ class TestInsideAJob:
         scenario = submission("srun", inside_job=True)
         for name in OPTION_VARIABLES:
             scenario.say("variable", name, "/a:/b")
-        scenario.say("variable", JOB_REQUEST, JSON)
+        for name in (*OF_THE_JOB, JOB_REQUEST):
+            scenario.say("variable", name, JSON)
         outcome = scenario.play()
         assert outcome.results("init_post_opt") == [0]
         assert not command.calls
         assert not set(OPTION_VARIABLES) & outcome.environ.keys()
         assert outcome.environ[JOB_REQUEST] == JSON  # the node must see that an image was asked for
+        assert set(OF_THE_JOB) <= outcome.environ.keys()  # what scripts of Shifter's users read
 
     def test_a_step_may_ask_for_its_own(self, submission: Submission, command: Command) -> None:
         outcome = submission("srun", "image=other", "volume=/x:/y", inside_job=True).play()
         assert command.calls == [["submit", "--image=other", "--volume=/x:/y", "--step"]]
         assert outcome.environ[STEP_REQUEST] == JSON
         assert not outcome.requests
+
+    def test_a_step_may_say_something_of_its_tasks_alone(self, submission: Submission, command: Command) -> None:
+        outcome = submission("srun", "image-env=A=1", "image-clearenv", inside_job=True).play()
+        assert command.calls == [["submit", "--image-env=A=1", "--image-clearenv", "--step"]]
+        assert outcome.environ[STEP_REQUEST] == JSON
 
     def test_the_jobs_volumes_do_not_slip_into_the_steps(self, submission: Submission, command: Command) -> None:
         scenario = submission("srun", "volume=/x:/y", inside_job=True)
@@ -126,7 +174,7 @@ class TestInsideAJob:
 
     def test_sbatch_there_is_a_job_of_its_own(self, submission: Submission, command: Command) -> None:
         scenario = submission("sbatch", inside_job=True)
-        for name in (*OPTION_VARIABLES, JOB_REQUEST, STEP_REQUEST):
+        for name in (*OPTION_VARIABLES, *OF_THE_JOB, JOB_REQUEST, STEP_REQUEST):
             scenario.say("variable", name, "left over")
         outcome = scenario.play()
         assert outcome.results("init_post_opt") == [0]
@@ -140,6 +188,16 @@ def test_outside_a_job_the_variables_are_the_users_words(submission: Submission,
     scenario.say("variable", f"SLURM_SPANK_{OPTION}image", "a").say("variable", f"SLURM_SPANK_{OPTION}volume", "/x:/y")
     scenario.play()
     assert command.calls == [["submit", "--image=a", "--volume=/x:/y"]]
+
+
+@pytest.mark.parametrize("value", ["", "(null)"])
+def test_a_variable_of_an_option_without_a_value(submission: Submission, command: Command, value: str) -> None:
+    """Slurm writes either: plugstack.c of 22.05, _option_setenv()."""
+    scenario = submission("sbatch", "image=a")
+    for name in ("image_clearenv", "image_workdir"):
+        scenario.say("variable", f"SLURM_SPANK_{OPTION}{name}", value)
+    scenario.play()
+    assert command.calls == [["submit", "--image-clearenv", "--image-workdir", "--image=a"]]
 
 
 class TestHeterogeneousJobs:
@@ -192,6 +250,20 @@ class TestHeterogeneousJobs:
         scenario.say(where, "image", "a").say(where, "volume", "/b:/b")
         scenario.play()
         assert command.calls[1] == ["submit", "--image=a", "--volume=/b:/b"]
+
+    def test_a_part_says_each_option_anew_or_not_at_all(self, submission: Submission, command: Command) -> None:
+        """Those without a value as well, which Slurm reads again as (null)."""
+        words = ["image=a", "image-env=A=1", "image-env=B=2", "image-clearenv", "image-workdir=/x", "image-workdir"]
+        scenario = submission("sbatch", *words).say("part").say("option", "image-env", "C=3")
+        scenario.say("part").say("option", "image-workdir", "/y")
+        scenario.play()
+        said = [f"--{word}" for word in words]
+        rest = ["--image=a", *said[3:]]
+        assert command.calls == [
+            ["submit", *said],
+            ["submit", *rest, "--image-env=C=3"],
+            ["submit", *rest[:2], "--image-env=C=3", "--image-workdir=/y"],
+        ]
 
     def test_a_part_that_says_nothing_inherits_all(self, submission: Submission, command: Command) -> None:
         submission("sbatch", "image=a", "volume=/a:/a", "volume=/b:/b").say("part").play()
