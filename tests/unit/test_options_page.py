@@ -1,4 +1,4 @@
-"""docs/reference/options.md says what the parsers say: its tables are computed from their first column.
+"""docs/reference/options.md and volumes.md say what the parsers say: their tables are computed from the first column.
 
 UPDATE_GOLDEN=1 writes them anew.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,20 +15,37 @@ import pytest
 
 from spank_container import errors
 from spank_container.errors import ParseError, SpankContainerError, UserError
+from spank_container.plan.policy import check_source, source_rules
 from spank_container.request import parse_volume_options
+from spank_container.site_config import validate_config
 from spank_container.values.image_ref import parse_image_ref
+from spank_container.values.site_mount import parse_site_mount
+from spank_container.values.size import parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-PAGE = Path(__file__).parents[2] / "docs/reference/options.md"
+REFERENCE = Path(__file__).parents[2] / "docs/reference"
+PAGE = REFERENCE / "options.md"
+PAGES = {"options.md": 2, "volumes.md": 14}
 TABLE = re.compile(
     r"(?P<head><!-- (?P<option>\w+): (?P<kind>\w+)[^\n]*\n[^\n]*\n[^\n]*\n)(?P<rows>.*?)(?=<!-- end -->)", re.DOTALL
 )
 READERS: dict[str, Callable[[str], Iterable[object]]] = {
     "image": lambda text: [parse_image_ref(text)],
     "volume": lambda text: parse_volume_options([text]),
+    "size": lambda text: [parse_size(text)],
+    "mount": lambda text: [parse_site_mount(text)],
+    "source": lambda text: [judged(text)],
 }
+
+
+def judged(source: str) -> str:
+    """By the configuration that volumes.md shows."""
+    toml = (REFERENCE / "volumes.md").read_text().split("```toml\n")[1].split("```")[0]
+    rules = source_rules(validate_config(tomllib.loads(toml), REFERENCE))
+    check_source(source, rules)
+    return "is read-only" if rules.makes_read_only(source) else "may be written to"
 
 
 def row(option: str, kind: str, typed: str) -> str:
@@ -48,12 +66,14 @@ def computed(page: str) -> str:
     return TABLE.sub(table, page)
 
 
-def test_the_tables_are_what_the_parsers_say() -> None:
-    page = PAGE.read_text()
-    assert len(TABLE.findall(page)) == 6
+@pytest.mark.parametrize("name", PAGES)
+def test_the_tables_are_what_the_parsers_say(name: str) -> None:
+    path = REFERENCE / name
+    page = path.read_text()
+    assert len(TABLE.findall(page)) == PAGES[name]
     if os.environ.get("UPDATE_GOLDEN"):
-        PAGE.write_text(computed(page))
-    assert PAGE.read_text() == computed(page)
+        path.write_text(computed(page))
+    assert path.read_text() == computed(page)
 
 
 def test_the_refusal_that_is_shown_is_the_real_one() -> None:
