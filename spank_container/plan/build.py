@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from spank_container.plan import identity
 from spank_container.plan.check import check_plan
 from spank_container.plan.command import command_records, files_for_shifter
-from spank_container.plan.environment import SUPPORT, tasks_environment
+from spank_container.plan.environment import ALWAYS, SUPPORT, tasks_environment, tasks_variables
 from spank_container.plan.ops import (
     AttachScratch,
     AttachTmp,
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from spank_container.values.source_rules import SourceRules
     from spank_container.values.volume import HostPath, VolumeSpec
 
-_ALWAYS = "every container"
 # The home and the submit directory appear at their own paths, but never over these: the image has its own.
 _IMAGES_OWN = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/boot", "/tmp")
 _IMAGES_OWN_TOP = ("/var", "/opt", "/run", "/home", "/mnt", "/srv", "/media", "/root")
@@ -94,6 +93,7 @@ def build_plan(
         ),
         environment=_records(request, facts, image, config),
         rules=rules,
+        reasons=_reasons(request, facts, image, config),
     )
     check_plan(plan)
     return plan
@@ -103,7 +103,12 @@ def build_join(
     request: JobRequest, facts: HostFacts, image: ImageMeta, config: SiteConfig, pin: str, job_pin: str
 ) -> MountPlan:
     """The plan of a step that runs in its job's own container; `image` is the job's."""
-    plan = MountPlan((JoinNamespace(job_pin, pin),), (), _records(request, facts, image, config))
+    plan = MountPlan(
+        (JoinNamespace(job_pin, pin),),
+        (),
+        _records(request, facts, image, config),
+        reasons=_reasons(request, facts, image, config),
+    )
     check_plan(plan)
     return plan
 
@@ -118,14 +123,21 @@ def _records(request: JobRequest, facts: HostFacts, image: ImageMeta, config: Si
     return (*environment, *command_records(request.task, image))
 
 
+def _reasons(
+    request: JobRequest, facts: HostFacts, image: ImageMeta, config: SiteConfig
+) -> tuple[tuple[str, str], ...]:
+    variables = tasks_variables(request, image, config.environment, facts.account)
+    return tuple((name, one.why) for name, one in variables.items())
+
+
 def _system_mounts(config: SiteConfig, facts: HostFacts) -> list[MountOp]:
     return [
         # The host's own: signals, host name and networks stay native, and root's rights on them stay root's.
-        *(Bind(tree, tree, devices=True, why=_ALWAYS) for tree in ("/proc", "/sys", "/dev")),
+        *(Bind(tree, tree, devices=True, why=ALWAYS) for tree in ("/proc", "/sys", "/dev")),
         MountTmpfs("/dev/shm", _tmpfs_size(config.container.shm_size), 0o1777, "[container] shm_size"),
         _tmp(config),
-        *(Bind(path, path, read_only=True, why=_ALWAYS) for path in sorted(facts.files)),
-        Bind(facts.support, f"{SUPPORT}/bin", read_only=True, why=_ALWAYS),
+        *(Bind(path, path, read_only=True, why=ALWAYS) for path in sorted(facts.files)),
+        Bind(facts.support, f"{SUPPORT}/bin", read_only=True, why=ALWAYS),
     ]
 
 
@@ -215,13 +227,13 @@ def _scratch(request: JobRequest, config: SiteConfig, owner: tuple[int, ...]) ->
 
 def _generated_files(facts: HostFacts, image: ImageMeta) -> list[InsideOp]:
     return [
-        WriteFile("/etc/passwd", identity.passwd(image.passwd, facts.account), _ALWAYS),
-        WriteFile("/etc/group", identity.group(image.group, facts.account, facts.groups), _ALWAYS),
-        WriteFile("/etc/nsswitch.conf", identity.NSSWITCH, _ALWAYS),
-        WriteHostsFile("/var/hostsfile", facts.hosts, _ALWAYS),
-        *files_for_shifter(image, _ALWAYS),
-        MakeSymlink("/opt/udiImage", SUPPORT, _ALWAYS),
-        MakeSymlink("/etc/mtab", "/proc/self/mounts", _ALWAYS),
+        WriteFile("/etc/passwd", identity.passwd(image.passwd, facts.account), ALWAYS),
+        WriteFile("/etc/group", identity.group(image.group, facts.account, facts.groups), ALWAYS),
+        WriteFile("/etc/nsswitch.conf", identity.NSSWITCH, ALWAYS),
+        WriteHostsFile("/var/hostsfile", facts.hosts, ALWAYS),
+        *files_for_shifter(image, ALWAYS),
+        MakeSymlink("/opt/udiImage", SUPPORT, ALWAYS),
+        MakeSymlink("/etc/mtab", "/proc/self/mounts", ALWAYS),
     ]
 
 

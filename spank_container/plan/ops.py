@@ -214,12 +214,13 @@ _OPS: dict[str, Any] = {op.__name__: op for op in (*HostOp.__args__, *InsideOp._
 @dataclass(frozen=True, slots=True)
 class MountPlan:
     """`host` in order, the last of them builds `inside` or joins what is built; `environment` is what the file `env`
-    holds; `rules` are for the sources that are opened as the user."""
+    holds; `rules` are for the sources that are opened as the user; `reasons` are why each variable is as it is."""
 
     host: tuple[HostOp, ...]
     inside: tuple[InsideOp, ...]
     environment: tuple[str, ...]
     rules: SourceRules = field(default_factory=SourceRules)
+    reasons: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -227,6 +228,7 @@ class MountPlan:
             "inside": [{"op": type(op).__name__, **asdict(op)} for op in self.inside],
             "environment": self.environment,
             "rules": asdict(self.rules),
+            "reasons": self.reasons,
         }
 
     @classmethod
@@ -237,6 +239,7 @@ class MountPlan:
             tuple(_op(member) for member in document["inside"]),
             tuple(document["environment"]),
             SourceRules(**{name: tuple(paths) for name, paths in document["rules"].items()}),
+            _frozen(document["reasons"]),
         )
 
 

@@ -50,7 +50,7 @@ JOBS = {
 
 def written(made: MountPlan) -> str:
     document = made.to_json()
-    lists = [f'"{name}": [\n{_lines(document[name])}\n]' for name in ("host", "inside", "environment")]
+    lists = [f'"{name}": [\n{_lines(document[name])}\n]' for name in ("host", "inside", "environment", "reasons")]
     return "{\n" + ",\n".join([*lists, f'"rules": {json.dumps(document["rules"])}']) + "\n}\n"
 
 
