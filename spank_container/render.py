@@ -108,5 +108,9 @@ def config_reference() -> str:
     for table in config_tables():
         lines += ["", f"## {table.doc.removesuffix('.')}", ""]
         lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
-        lines += [f"| `{key.name}` | {key.type} | `{key.default}` | {key.doc} |" for key in table.keys]
+        lines += [f"| `{key.name}` | {key.type} | `{key.default}` | {_cell(key.doc)} |" for key in table.keys]
     return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
