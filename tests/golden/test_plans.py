@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ import pytest
 from builders import account, config, facts, image, job, plan
 
 from spank_container.plan.ops import MountPlan
-from spank_container.site_config import ContainerConfig, ScratchConfig
+from spank_container.site_config import ContainerConfig, ScratchConfig, VolumesConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,6 +37,19 @@ JOBS = {
         under=config(
             ScratchConfig(path="/local/scratch", max_size="1T", overcommit=True),
             ContainerConfig(tmp_size="8G", shm_size="1.5G"),
+        ),
+    ),
+    "volumes_of_the_site": plan(
+        "/scratch/alice/x:/scratch/x;/datasets:/data",
+        of=job("/projects/physics"),
+        under=replace(
+            config(),
+            volumes=VolumesConfig(
+                allow=("/scratch", "/datasets"),
+                deny=("/scratch/secret",),
+                read_only=("/datasets",),
+                mounts=("/scratch", "/lustre/sw:/opt/site:ro", "/fast:optional", "/etc/munge:ro"),
+            ),
         ),
     ),
     "hostile_image": plan(
