@@ -82,8 +82,8 @@ def _pull(arguments: argparse.Namespace) -> None:
     print(json.dumps(asdict(image)) if arguments.json else f"{reference} {image.digest} {show.rounded(image.size)}")
 
 
-def _names(text: str) -> list[str]:
-    return [name for name in text.split(",") if name]
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.split(",") if name)
 
 
 def _images(arguments: argparse.Namespace) -> None:
