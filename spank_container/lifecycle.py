@@ -31,10 +31,14 @@ def prolog(environment: Mapping[str, str], state: StateDirectory) -> None:
     state.prepare()
     with state.job_lock(job.id):
         directory = state.job(job.id, job.step)
-        if not _is_this_run(directory, job):
+        if _is_this_run(directory, job):
+            return
+        try:
             undo(state, directory)  # of an earlier run of the job: a requeued job keeps its id
             if REQUEST_VARIABLE in environment:
                 _start(state, directory, job, environment[REQUEST_VARIABLE])
+        except BusyError as error:
+            _fail(directory, job, error)
 
 
 def _is_this_run(directory: ContainerDirectory, job: Job) -> bool:
@@ -56,17 +60,24 @@ def _start(state: StateDirectory, directory: ContainerDirectory, job: Job, reque
         directory.commit()
     except (UserError, BusyError) as error:
         undo(state, directory)
-        directory.fail(error.report())
-        log(f"job {job.id} gets no container: {error.report()}")
+        _fail(directory, job, error)
     except BaseException:
         undo(state, directory)
         raise
 
 
+def _fail(directory: ContainerDirectory, job: Job, error: SpankContainerError) -> None:
+    directory.fail(error.report())
+    log(f"job {job.id} gets no container: {error.report()}")
+
+
 def epilog(environment: Mapping[str, str], state: StateDirectory) -> None:
     """Take back all that this node did for the job; the step's only, where SLURM_STEP_ID is set."""
     job = job_from_environment(environment)
-    _undo_job(state, job.id, job.step)
+    try:
+        _undo_job(state, job.id, job.step)
+    except BusyError as error:  # all but what takes long: no reason to take the node out of service
+        log(f"job {job.id} is not all gone: {error.report()}")
 
 
 def _undo_job(state: StateDirectory, number: int, step: int | None = None) -> None:

@@ -75,17 +75,18 @@ class ContainerDirectory:
     def record(self) -> Record | None:
         """None where the record was never finished: then nothing was applied either."""
         try:
-            document = json.loads((self.path / "record.json").read_text())
+            text = (self.path / "record.json").read_text()
         except FileNotFoundError:
             return None
-        if document["version"] != _RECORD_VERSION:
-            raise NodeError(f"another version of spank-container wrote {self.path}", hint="reboot, or use that version")
-        plan = MountPlan.from_json(document["plan"])
-        return Record(document["restart_count"], plan, document["request"], tuple(document.get("tmp", ("-", "-"))))
+        return parse_record(text, self.path)
 
     def commit(self) -> None:
         """Tell the tasks that the container is there."""
         write_whole(self.path / "ready", "")
+
+    def close(self) -> None:
+        """Let no task enter any more what will now be taken apart."""
+        (self.path / "ready").unlink(missing_ok=True)
 
     def is_ready(self) -> bool:
         return (self.path / "ready").exists()
@@ -203,6 +204,15 @@ def _make_private(path: Path) -> None:
     if not path.is_dir():
         _make_private(path.parent)
         path.mkdir(mode=0o700, exist_ok=True)
+
+
+def parse_record(text: str, path: Path) -> Record:
+    """Read what `ContainerDirectory.create` wrote; `path` is for the message only."""
+    document = json.loads(text)
+    if document["version"] != _RECORD_VERSION:
+        raise NodeError(f"another version of spank-container wrote {path}", hint="reboot, or use that version")
+    plan = MountPlan.from_json(document["plan"])
+    return Record(document["restart_count"], plan, document["request"], tuple(document.get("tmp", ("-", "-"))))
 
 
 def write_whole(path: Path, text: str) -> None:

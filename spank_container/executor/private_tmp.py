@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from spank_container.plan.ops import MakeTmp
 
 _USERS = "tmp"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LONGEST = 60  # seconds, for one attempt: a Prolog or Epilog that Slurm has to end drains the node
 
 
@@ -34,7 +35,7 @@ def make_tmp(op: MakeTmp, prefix: str, journal: Callable[[str], None]) -> int:
     uid, gid, *_ = op.owner
     try:
         os.mkdir(path, 0o700)
-        with mounts.closing(_open_folder(path)) as outer:
+        with mounts.closing(os.open(path, _FOLDER)) as outer:
             os.mkdir(_USERS, 0o700, dir_fd=outer)
             os.chown(_USERS, uid, gid, dir_fd=outer)
             os.chmod(_USERS, 0o1777, dir_fd=outer)  # noqa: S103  # as every /tmp; outer is closed
@@ -48,11 +49,8 @@ def remove_tmp(op: MakeTmp, path: str) -> None:
 
     Raises BusyError where something is left after a while, or does not come off at all.
     """
-    if not path:
-        return
-    try:
-        outer = _open_folder(path)
-    except FileNotFoundError:
+    outer = _open_ours(path) if path else None
+    if outer is None:
         return
     with mounts.closing(outer):
         left = _remove_users(op, outer) if _USERS in os.listdir(outer) else ""
@@ -62,7 +60,7 @@ def remove_tmp(op: MakeTmp, path: str) -> None:
 
 
 def _remove_users(op: MakeTmp, outer: int) -> str:
-    with mounts.closing(os.open(_USERS, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=outer)) as users:
+    with mounts.closing(os.open(_USERS, _FOLDER, dir_fd=outer)) as users:
         if os.fstat(users).st_uid == op.owner[0]:  # else a crash came before chown(2), and it is empty
             with acting_as(credentials(op.owner)):
                 left = empty_folder(users, time.monotonic() + _LONGEST)
@@ -72,11 +70,14 @@ def _remove_users(op: MakeTmp, outer: int) -> str:
     return ""
 
 
-def _open_folder(path: str) -> int:
+def _open_ours(path: str) -> int | None:
     """Root's own and closed, or it is none that we made: in /tmp anybody may make what they like."""
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        folder = os.open(path, _FOLDER)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     status = os.fstat(folder)
     if status.st_uid or stat.S_IMODE(status.st_mode) != stat.S_IRWXU:
         os.close(folder)
-        raise NodeError(f"the job's /tmp is not ours [{path}]")
+        return None
     return folder

@@ -10,30 +10,47 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spank_container.errors import NodeError
+from spank_container.errors import BusyError, NodeError
 from spank_container.executor.image_mounts import release_image
 from spank_container.kernel import mounts, namespace
-from spank_container.kernel.credentials import Credentials, acting_as
+from spank_container.kernel.credentials import acting_as, credentials
 from spank_container.plan.ops import HostOp, JoinNamespace, MakeScratch, MakeTmp, MountImage, PinNamespace
 from spank_container.state import Journal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from spank_container.state import ContainerDirectory, StateDirectory
 
 
 def undo(state: StateDirectory, directory: ContainerDirectory) -> None:
     """Take back all of one container and its steps', and remove its directory.
 
-    Raises NodeError when something is still there afterwards; the directory then stays, to try again.
+    Raises NodeError when something is still there afterwards, and BusyError when only time is missing, with all else
+    done; the directory then stays, to try again.
     """
+    directory.close()
+    busy: list[BusyError] = []
     for step in directory.steps():
-        undo(state, step)
+        with _kept(busy):
+            undo(state, step)
     record = directory.record()
     if record is not None:
         for index, note in reversed(Journal(directory).begun()):
-            _undo_op(record.plan.host[index], note, state)
+            with _kept(busy):
+                _undo_op(record.plan.host[index], note, state)
     _verify(directory)
+    if busy:
+        raise busy[0]
     directory.remove()
+
+
+@contextlib.contextmanager
+def _kept(errors: list[BusyError]) -> Iterator[None]:
+    try:
+        yield
+    except BusyError as error:
+        errors.append(error)
 
 
 def _undo_op(op: HostOp, note: str, state: StateDirectory) -> None:
@@ -57,8 +74,7 @@ def _undo_op(op: HostOp, note: str, state: StateDirectory) -> None:
 def _remove_backing_file(op: MakeScratch, path: str) -> None:
     """Only a crash between its making and its unlinking leaves the file; the user may have removed it, too."""
     if path:
-        uid, gid, *groups = (0, 0) if op.by_site else op.owner
-        with acting_as(Credentials(uid, gid, tuple(groups))), contextlib.suppress(FileNotFoundError):
+        with acting_as(credentials(() if op.by_site else op.owner)), contextlib.suppress(FileNotFoundError):
             os.unlink(path)
 
 

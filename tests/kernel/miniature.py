@@ -68,13 +68,21 @@ class Node:
         )
 
     def environment(
-        self, job: int = 7, *, volumes: tuple[str, ...] = (), image: str = "one", uid: int = ALICE, restart: int = 0
+        self,
+        job: int = 7,
+        *,
+        volumes: tuple[str, ...] = (),
+        image: str = "one",
+        uid: int = ALICE,
+        restart: int = 0,
+        writable: str | None = None,
     ) -> dict[str, str]:
         request = {
             "digest": self.images.get(image, image),
             "image": "docker:docker.io/library/test:latest",
             "version": 1,
             "volumes": list(volumes),
+            **({} if writable is None else {"writable": writable}),
         }
         return {
             "SPANK_CONTAINER_REQUEST": json.dumps(request),

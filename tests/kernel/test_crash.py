@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from kernel.miniature import Node, in_container, isolated
+from kernel.test_tmp import JOB, on_disk, set_tmp
 
 from spank_container import state
 
@@ -19,12 +20,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 pytestmark = pytest.mark.kernel
-# begin and done of: the image, the cache, the pin.
-JOURNAL_ENTRIES = 6
+# begin and done of: the image, the cache, /tmp and its name, the pin.
+JOURNAL_ENTRIES = 9
 
 
 def volumes(node: Node) -> tuple[str, ...]:
     return (f"{node.path}/work:/data", f"{node.path}/work:/mnt:perNodeCache=size=300M")
+
+
+def everything(node: Node) -> dict[str, str]:
+    """The environment of a job that has one of each host operation, and writes to its root in the cache."""
+    set_tmp(node)
+    return node.environment(JOB, volumes=volumes(node), writable="/mnt")
+
+
+def assert_clean(node: Node) -> None:
+    node.wait_until_clean()
+    assert on_disk() == []
 
 
 def die_in_child(act: Callable[[], object]) -> int:
@@ -74,30 +86,30 @@ def _is_orphan(status: Path, cmdline: bytes) -> bool:
 @isolated
 @pytest.mark.parametrize("entries", range(1, JOURNAL_ENTRIES + 1))
 def test_epilog_after_a_kill_at_each_journal_entry(node: Node, monkeypatch: pytest.MonkeyPatch, entries: int) -> None:
-    environment = node.environment(volumes=volumes(node))
+    environment = everything(node)
     with monkeypatch.context() as patch:
         dying_journal(patch, entries)
         assert die_in_child(lambda: node.prolog(environment)) == signal.SIGKILL
     node.epilog(environment)
-    node.wait_until_clean()
+    assert_clean(node)
 
 
 @isolated
 @pytest.mark.parametrize("entries", range(1, JOURNAL_ENTRIES + 1))
 def test_prolog_after_a_kill_at_each_journal_entry(node: Node, monkeypatch: pytest.MonkeyPatch, entries: int) -> None:
-    environment = node.environment(volumes=volumes(node))
+    environment = everything(node)
     with monkeypatch.context() as patch:
         dying_journal(patch, entries)
         die_in_child(lambda: node.prolog(environment))
     directory = node.prolog(environment)
     assert in_container(directory, "cat /etc/name") == "one"
     node.epilog(environment)
-    node.wait_until_clean()
+    assert_clean(node)
 
 
 @isolated
 def test_kills_at_random_times_of_prolog_and_epilog(node: Node) -> None:
-    environment = node.environment(volumes=volumes(node))
+    environment = everything(node)
     started = time.monotonic()
     node.prolog(environment)
     whole = time.monotonic() - started
@@ -114,7 +126,7 @@ def test_kills_at_random_times_of_prolog_and_epilog(node: Node) -> None:
         killed += os.WIFSIGNALED(os.waitpid(pid, 0)[1])
     assert killed > 5
     node.epilog(environment)
-    node.wait_until_clean()
+    assert_clean(node)
     wait_until_alone()
 
 
