@@ -85,7 +85,7 @@ class _GatewayLibrary:
     def pull(self, reference: RegistryRef, audience: Audience, report: Report | None = None) -> Image:
         self.gateway.pulled(
             str(reference),
-            _reporter(report) if report else None,
+            showing(report),
             users=audience.users,
             groups=audience.groups,
             login=find_login(reference.registry, self.environment),
@@ -115,9 +115,9 @@ class _GatewayLibrary:
         return self.gateway.expire()
 
 
-def _reporter(report: Report) -> Callable[[Pull], None]:
-    """A pull that waits for a worker has nothing to show but that."""
-    return lambda pull: report(pull.stage or pull.state, pull.done, pull.total)
+def showing(report: Report | None) -> Callable[[Pull], None] | None:
+    """What shows a gateway's pull: one that waits for a worker has nothing to show but that."""
+    return (lambda pull: report(pull.stage or pull.state, pull.done, pull.total)) if report else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class _StoreLibrary:
         return Store(Path(self.config.store))
 
     def pull(self, reference: RegistryRef, audience: Audience, report: Report | None = None) -> Image:
-        if audience != Audience():
+        if audience.users or audience.groups:
             raise _only_a_gateway("let users and groups into images", "leave out --user and --group")
         from spank_container.images.pull import pull  # noqa: PLC0415  # what converts is not for who lists
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from spank_container.errors import SiteError, UserError
 from spank_container.facts import gather_facts
+from spank_container.images.awaiting import await_image
 from spank_container.images.store import Store
 from spank_container.log import log
 from spank_container.plan.build import Container, build_join, build_plan
@@ -56,7 +57,10 @@ def _plan_join(
 
 
 def _image(request: JobRequest, config: SiteConfig) -> ImageMeta:
-    store, digest = Store(Path(config.images.store)), request.image.digest
+    store = Store(Path(config.images.store))
+    if request.pulling:
+        await_image(store, request.image, config.images.pull_timeout)
+    digest = request.image.digest
     return (store if store.has(digest) or not store.private.has(digest) else store.private).meta(digest)
 
 

@@ -31,7 +31,8 @@ class JobRequest:
     """What the user asked for, with the image resolved; no two volumes have the same target.
 
     A step's own request carries its `surroundings`, which decide nothing but /var/hostsfile and the folder shown; one
-    that `joins` runs in its job's own container. `typed` is the image in the user's words.
+    that `joins` runs in its job's own container. `typed` is the image in the user's words. While the image is `pulling`
+    a node may wait for it.
     """
 
     image: PinnedImage
@@ -41,6 +42,7 @@ class JobRequest:
     writable: WritableSpec | None = None
     joins: bool = False
     typed: str = ""
+    pulling: bool = False
 
     def __post_init__(self) -> None:
         """Raises UserError for a writable container in a cache that there is not."""
@@ -81,6 +83,7 @@ class JobRequest:
             "writable": None if self.writable is None else str(self.writable),
             "joins": self.joins or None,
             "typed": self.typed or None,
+            "pulling": self.pulling or None,
         }
         return {name: value for name, value in options.items() if value is not None}
 
@@ -118,6 +121,7 @@ def parse_request(text: str) -> JobRequest:
         parse_writable(document["writable"]) if "writable" in document else None,
         "joins" in document,
         _typed(document, reference),
+        "pulling" in document,
     )
 
 
@@ -149,6 +153,7 @@ _MEMBERS: dict[str, Callable[[object], bool]] = _REQUIRED | {
     "writable": _is_text,
     "joins": lambda value: value is True,
     "typed": _is_text,
+    "pulling": lambda value: value is True,
 }
 
 

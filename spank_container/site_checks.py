@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _PART = re.compile(r"(?:[1-9]\d?|100)%", re.ASCII)
-_TMP = ("private", "host", "tmpfs")
 _LONGEST_WAIT = 60  # seconds: well below what Slurm gives a Prolog
 
 
@@ -85,8 +84,8 @@ def _filesystem(text: str) -> str:
     return "" if text in FILESYSTEMS else "is no file system that a cache can have"
 
 
-def _tmp(text: str) -> str:
-    return "" if text in _TMP else f"is none of {', '.join(_TMP)}"
+def _one_of(*words: str) -> Callable[[str], str]:
+    return lambda text: "" if text in words else f"is none of {', '.join(words)}"
 
 
 def _seconds(number: int) -> str:
@@ -134,12 +133,13 @@ def _variable(name: str) -> str:
 _TEXTS: dict[tuple[str, str], Callable[[str], str]] = {
     ("images", "store"): _path,
     ("images", "blob_cache"): _size,
+    ("images", "pull"): _one_of("submit", "never"),
     ("images", "node_cache"): _path_or_none,
     ("images", "node_cache_size"): _size,
     ("scratch", "path"): _path_or_none,
     ("scratch", "max_size"): _size_or_none,
     ("scratch", "filesystems"): _filesystem,
-    ("container", "tmp"): _tmp,
+    ("container", "tmp"): _one_of("private", "host", "tmpfs"),
     ("container", "tmp_size"): _size_or_part,
     ("container", "shm_size"): _size_or_part,
     ("container", "writable_size"): _size_or_part,
@@ -157,6 +157,7 @@ _TEXTS: dict[tuple[str, str], Callable[[str], str]] = {
     ("gateway", "state"): _path,
 }
 _NUMBERS: dict[tuple[str, str], Callable[[int], str]] = {
+    ("images", "pull_timeout"): _positive,
     ("images", "keep_mounted"): _not_negative,
     ("container", "name_service_timeout"): _seconds,
     ("gateway", "workers"): _positive,

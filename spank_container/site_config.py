@@ -39,6 +39,10 @@ class ImagesConfig:
     blob_cache: str = _setting(
         "20G", "How much of compressed layers is kept, so that a shared base is downloaded once."
     )
+    pull: str = _setting(
+        "submit", "Whether an image that is not in the store is pulled at submit, by the gateway: submit or never."
+    )
+    pull_timeout: int = _setting(600, "How many seconds a node waits for an image that is still being pulled.")
     keep_mounted: int = _setting(0, "How many seconds an image stays mounted on a node after its last job.")
     node_cache: str = _setting("", "A folder on each node's own disk for copies of images. Empty: jobs read the store.")
     node_cache_size: str = _setting("50G", "How much it may hold; the images that no job used for longest go.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -13,10 +13,10 @@ from spank_container.executor.scratch import check_place
 from spank_container.executor.sources import open_readable, unreachable
 from spank_container.images.store import Store
 from spank_container.kernel.mounts import closing
+from spank_container.pinning import Waiting, pin_image
 from spank_container.plan.command import command_records
 from spank_container.plan.policy import check_policy, check_source, source_rules
 from spank_container.request import JobRequest, parse_request, parse_volume_options
-from spank_container.values.image_ref import PinnedImage, parse_image_ref
 from spank_container.values.task import TaskSpec, parse_entrypoint, parse_variables, parse_workdir, with_value
 from spank_container.values.writable import parse_writable
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from spank_container.site_config import SiteConfig
     from spank_container.values.volume import VolumeSpec
+    from spank_container.values.writable import WritableSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,11 @@ class Options:
 
 
 def submit(
-    options: Options, config: SiteConfig, environment: Mapping[str, str], inherited: str | None = None
+    options: Options,
+    config: SiteConfig,
+    environment: Mapping[str, str],
+    inherited: str | None = None,
+    waiting: Waiting = Waiting(),  # noqa: B008  # frozen: nobody can change the one that all share
 ) -> JobRequest:
     """The request that the job will carry. `environment` is the user's; `inherited` the request, as JSON, of the job
     that a step belongs to.
@@ -50,11 +55,17 @@ def submit(
     Raises UserError for all that can be known to fail.
     """
     volumes = parse_volume_options(options.volumes)
-    request = _request(options, volumes, _task(options, environment), config, inherited)
-    check_policy(request, os.getuid(), config)
-    _check_command(request, config)
     for volume in volumes:
         _check_source(volume, config)
+    task = _task(options, environment)
+    if options.image is None:
+        request = _of_job(options, volumes, task, inherited)
+    else:  # what may have to be pulled comes after all that may be refused
+        image, pulling = pin_image(options.image, config, environment, waiting)
+        request = JobRequest(image, volumes, task=task, writable=_writable(options), pulling=pulling)
+        request = replace(request, typed="" if options.image == str(image.reference) else options.image)
+    check_policy(request, os.getuid(), config)
+    _check_command(request, config)
     return request
 
 
@@ -70,18 +81,15 @@ def _task(options: Options, environment: Mapping[str, str]) -> TaskSpec:
     )
 
 
-def _request(
-    options: Options, volumes: tuple[VolumeSpec, ...], task: TaskSpec, config: SiteConfig, inherited: str | None
-) -> JobRequest:
+def _writable(options: Options) -> WritableSpec | None:
+    return None if options.writable is None else parse_writable(options.writable)
+
+
+def _of_job(options: Options, volumes: tuple[VolumeSpec, ...], task: TaskSpec, inherited: str | None) -> JobRequest:
     """A step without an image of its own keeps its job's, and what it leaves open of its tasks' is the job's too."""
-    writable = None if options.writable is None else parse_writable(options.writable)
-    if options.image is not None:
-        image = _pin(options.image, config)
-        typed = "" if options.image == str(image.reference) else options.image
-        return JobRequest(image, volumes, task=task, writable=writable, typed=typed)
     if inherited is None:
         _refuse_without_image(options)
-    of_job = parse_request(inherited)
+    of_job, writable = parse_request(inherited), _writable(options)
     return JobRequest(
         of_job.image,
         volumes,
@@ -104,14 +112,6 @@ def _refuse_without_image(options: Options) -> NoReturn:
     }
     name = next((name for name, is_given in given.items() if is_given), "this")
     raise UserError(f"{name} needs an image", hint="add --image=docker:NAME:TAG")
-
-
-def _pin(image: str, config: SiteConfig) -> PinnedImage:
-    store = Store(Path(config.images.store))
-    reference = parse_image_ref(image)
-    digest = store.resolve(reference)
-    store.meta(digest)  # a tag may outlive its image
-    return PinnedImage(reference, digest)
 
 
 def _check_command(request: JobRequest, config: SiteConfig) -> None:

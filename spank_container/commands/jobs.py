@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
+from contextlib import contextmanager
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spank_container.site_config import load_config
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from spank_container.commands import Verbs
+    from spank_container.pinning import Waiting
     from spank_container.submit import Options
 
 
@@ -46,9 +51,12 @@ def _submit(arguments: argparse.Namespace) -> None:
     from spank_container.submit import submit  # noqa: PLC0415
 
     inherited = os.environ.get("SLURM_SPANK_CONTAINER_REQUEST") if arguments.step else None
-    request = submit(typed_options(arguments), load_config(), os.environ, inherited)
+    with _watching() as waiting:
+        request = submit(typed_options(arguments), load_config(), os.environ, inherited, waiting)
+    if request.pulling:
+        print(f"{request.image.reference} is being pulled; the job waits for it", file=sys.stderr)
     if arguments.step:
-        print(replace(request, surroundings=step_surroundings(os.environ, _here())).to_json())
+        print(replace(request, surroundings=step_surroundings(os.environ, here())).to_json())
         return
     print(request.to_json())
     # What scripts of Shifter's users read, as SLURM_SPANK_SHIFTER_...; the plugin hands each of these to Slurm.
@@ -57,7 +65,19 @@ def _submit(arguments: argparse.Namespace) -> None:
     print("SHIFTER_IMAGETYPE=id")
 
 
-def _here() -> str:
+@contextmanager
+def _watching() -> Iterator[Waiting]:
+    """sbatch returns at once; whoever sits at an srun or salloc sees the image come before the job has its nodes."""
+    from spank_container.commands.show import progress  # noqa: PLC0415
+    from spank_container.pinning import Waiting  # noqa: PLC0415
+
+    submitter = Path(f"/proc/{os.getppid()}/comm").read_text(encoding="utf-8").strip()
+    with progress() as report:
+        yield Waiting(submitter != "sbatch", report)
+
+
+def here() -> str:
+    """The folder that a job is submitted from."""
     try:
         return os.getcwd()
     except FileNotFoundError:  # it was removed under us, and then cannot be shown either

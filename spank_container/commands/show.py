@@ -19,29 +19,51 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import TextIO
 
+    from rich.progress import Progress, TaskID
+
     from spank_container.gateway.answers import Image
     from spank_container.library import Report
 
 
 @contextmanager
 def progress() -> Iterator[Report | None]:
-    """Bars on standard error, one for each stage; None where nobody sees them."""
+    """Bars on standard error, one for each stage, once there is something to show; None where nobody sees them."""
     if not _is_rich(sys.stderr):
         yield None
         return
-    from rich.console import Console  # noqa: PLC0415  # an extra
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+    bars = _Bars()
+    try:
+        yield bars.show
+    finally:
+        bars.stop()
 
-    columns = (TextColumn("{task.description:<12}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        tasks = {}
 
-        def show(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total or None)
-            bars.update(tasks[stage], completed=done, total=total or None)
+class _Bars:
+    """rich is loaded for the first bar: most submits show none, and would pay for it."""
 
-        yield show
+    def __init__(self) -> None:
+        self._bars: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def show(self, stage: str, done: int, total: int) -> None:
+        bars = self._bars = self._bars or self._start()
+        if stage not in self._tasks:
+            self._tasks[stage] = bars.add_task(stage, total=total or None)
+        bars.update(self._tasks[stage], completed=done, total=total or None)
+
+    def stop(self) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    @staticmethod
+    def _start() -> Progress:
+        from rich.console import Console  # noqa: PLC0415  # an extra
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+        columns = (TextColumn("{task.description:<12}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+        bars = Progress(*columns, console=Console(stderr=True))
+        bars.start()
+        return bars
 
 
 def _is_rich(stream: TextIO) -> bool:

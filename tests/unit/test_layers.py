@@ -31,6 +31,7 @@ ROOMS = [
     "library",
     "slurm",
     "render",
+    "pinning",
     "submit",
     "planning",
     "lifecycle",

@@ -24,7 +24,7 @@ def test_a_broken_configuration_lists_its_mistakes(tmp_path: Path) -> None:
     config, (finding,) = check_configuration(path)
     assert config == SiteConfig()
     assert finding.level == "failure"
-    assert "images.store: 'here' is not an absolute path" in finding.why
+    assert "images.store: 'here' is wrong: the path is not absolute" in finding.why
     assert "scratch.max_size: 'many' is not a size" in finding.why
     assert "nodes go on with the last good form" in finding.why
     assert finding.to_do == f"correct {path}"

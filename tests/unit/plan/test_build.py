@@ -46,7 +46,7 @@ def own(home: str, workdir: str | None, *volumes: str) -> list[str]:
 def test_the_host_side_begins_with_the_image_and_ends_with_the_pin() -> None:
     first, *scratch, last = plan("/a:/b:perNodeCache=size=1G").host
     name = "sha256-" + "0123456789abcdef" * 4
-    assert first == MountImage(f"/shared/images/images/{name}.squashfs", name, "12")
+    assert first == MountImage(f"/shared/images/images/{name}.squashfs", name, "12", copies_size=50 << 30)
     assert [type(op) for op in scratch] == [MakeScratch]
     assert last == PinNamespace("/run/spank-container/jobs/12/mnt.ns")
 
