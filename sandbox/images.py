@@ -63,14 +63,15 @@ def _busybox() -> Path:
 
     def make(layout: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            _fill_busybox(Path(folder))
+            fill_busybox(Path(folder))
             environment = {"PATH": "/usr/bin:/bin", "IMAGE_SAYS": "hello from the image"}
             write_layout(layout, [Path(folder)], ImageConfig(environment, workdir="/work"))
 
     return kept("image-busybox", digest("2", PASSWD, GROUP, *APPLETS), make)
 
 
-def _fill_busybox(folder: Path) -> None:
+def fill_busybox(folder: Path) -> None:
+    """The tree of the small image, for others that add to it."""
     folder.chmod(0o755)
     binary = slurm_root(TRIXIE) / "usr/bin/busybox"
     (folder / "bin").mkdir()

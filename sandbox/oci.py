@@ -26,6 +26,7 @@ class ImageConfig:
     environment: Mapping[str, str] = field(default_factory=dict)
     workdir: str = "/"
     command: Sequence[str] = ("/bin/sh",)
+    entrypoint: Sequence[str] = ()
 
 
 def write_layout(layout: Path, layers: Sequence[Path], config: ImageConfig, tag: str = "latest") -> None:
@@ -41,6 +42,7 @@ def write_layout(layout: Path, layers: Sequence[Path], config: ImageConfig, tag:
             "Env": [f"{name}={value}" for name, value in config.environment.items()],
             "WorkingDir": config.workdir,
             "Cmd": list(config.command),
+            "Entrypoint": list(config.entrypoint),
         },
         "rootfs": {"type": "layers", "diff_ids": [diff_id for diff_id, _ in packed]},
     }

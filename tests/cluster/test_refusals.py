@@ -180,8 +180,10 @@ class Forgery:
 FORGERIES = {
     "absent": Forgery(f"the image id:sha256:{'0' * 64} is not in the store", {"digest": f"sha256:{'0' * 64}"}),
     "escape": Forgery("this is no digest", {"digest": "sha256:../../../shared/alice/evil"}),
+    "entrypoint": Forgery("--image-entrypoint: the image has no entrypoint", {"entrypoint": ""}),
     "flag": Forgery("--volume: there is no such flag", {"volumes": ["/shared/alice:/data:suid"]}),
     "garbage": Forgery("SPANK_CONTAINER_REQUEST does not hold a container request", {}, "{{{}"),
+    "join": Forgery("this job has no container here that a step could join", {"joins": True}),
     "missing": Forgery("--volume: /shared/absent: No such file or directory", {"volumes": ["/shared/absent:/data"]}),
     "private": Forgery(
         "--volume: /shared/bob/private/data: Permission denied", {"volumes": ["/shared/bob/private/data:/data"]}
@@ -189,7 +191,12 @@ FORGERIES = {
     "protected": Forgery("--volume: /etc belongs to the container itself", {"volumes": ["/shared/alice:/etc"]}),
     "roots": Forgery("--volume: /etc/munge/munge.key: Permission denied", {"volumes": ["/etc/munge/munge.key:/key"]}),
     "size": Forgery("--volume: the size is out of range", {"volumes": ["/shared/alice:/mnt:perNodeCache=size=0"]}),
+    "variable": Forgery(
+        "--image-env: SLURM_JOB_ID is not for you to set: Slurm tells a task with it what it is",
+        {"environment": ["SLURM_JOB_ID=1"]},
+    ),
     "version": Forgery("SPANK_CONTAINER_REQUEST does not hold a container request", {"version": 2}),
+    "workdir": Forgery("--image-workdir: /proc is no place to work in", {"workdir": "/proc/self/fd/3"}),
 }
 
 
