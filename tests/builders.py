@@ -5,8 +5,10 @@ For a member that has no argument here there is dataclasses.replace.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from spank_container.images.store import Store
 from spank_container.plan.build import Container, build_plan
 from spank_container.request import JobRequest, parse_volume_options
 from spank_container.site_config import ContainerConfig, ImagesConfig, ScratchConfig, SiteConfig
@@ -17,6 +19,8 @@ from spank_container.values.job import Job
 from spank_container.values.volume import HostPath
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from spank_container.plan.ops import MountPlan
 
 DIGEST = Digest("sha256:" + "0123456789abcdef" * 4)
@@ -90,3 +94,18 @@ def plan(
 ) -> MountPlan:
     """The plan of a job `of` alice's with these volumes, `on` a node, `under` a configuration."""
     return build_plan(request(*volumes), of or job(), on or facts(), source or image(), under or config(), CONTAINER)
+
+
+def stocked(folder: Path, meta: ImageMeta) -> SiteConfig:
+    """A cluster with one image in its store, debian:trixie, which root may use, as the tests are root."""
+    store = Store(folder / "store")
+    store.root.mkdir()
+
+    def convert(path: Path) -> ImageMeta:
+        path.write_bytes(b"squashfs")
+        return meta
+
+    store.add(meta.digest, convert)
+    reference = parse_image_ref("debian:trixie")
+    store.tag(reference, meta.digest)  # type: ignore[arg-type]  # no ImageId
+    return replace(config(container=ContainerConfig(allow_root=True)), images=ImagesConfig(str(store.root)))

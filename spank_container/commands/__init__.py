@@ -9,7 +9,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from spank_container import __version__
-from spank_container.commands import images, jobs, node, site
+from spank_container.commands import explain, images, jobs, node, site
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +32,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"spank-container {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for group in (jobs, images, node, site):
+    for group in (jobs, explain, images, node, site):
         group.add_verbs(verbs)
     return parser

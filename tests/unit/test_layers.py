@@ -34,6 +34,7 @@ ROOMS = [
     "pinning",
     "submit",
     "planning",
+    "explain",
     "lifecycle",
     "install",
     "doctor",

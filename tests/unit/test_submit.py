@@ -7,15 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from builders import DIGEST, config, image
+from builders import DIGEST, image, stocked
 
 from spank_container.cli import main
 from spank_container.errors import UserError
-from spank_container.images.store import Store
 from spank_container.request import parse_request
-from spank_container.site_config import ContainerConfig, ImagesConfig, ScratchConfig, SiteConfig
+from spank_container.site_config import ScratchConfig, SiteConfig
 from spank_container.submit import Options, submit
-from spank_container.values.image_ref import parse_image_ref
 from spank_container.values.task import TaskSpec
 from spank_container.values.writable import WritableSpec
 
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spank_container.request import JobRequest
-    from spank_container.values.image_meta import ImageMeta
 
 META = replace(image(), entrypoint=("/entry", "--x"), workdir="/app")
 DEBIAN = Options(image="debian:trixie")
@@ -34,20 +31,6 @@ JOB = Options(image="debian:trixie", environment=("A=job", "B=job"), workdir="/j
 def site(tmp_path: Path) -> SiteConfig:
     """A cluster with one image, which root may use, as the tests are root."""
     return stocked(tmp_path, META)
-
-
-def stocked(folder: Path, meta: ImageMeta) -> SiteConfig:
-    store = Store(folder / "store")
-    store.root.mkdir()
-
-    def convert(path: Path) -> ImageMeta:
-        path.write_bytes(b"squashfs")
-        return meta
-
-    store.add(meta.digest, convert)
-    reference = parse_image_ref("debian:trixie")
-    store.tag(reference, meta.digest)  # type: ignore[arg-type]  # no ImageId
-    return replace(config(container=ContainerConfig(allow_root=True)), images=ImagesConfig(str(store.root)))
 
 
 def refusal(options: Options, site: SiteConfig, inherited: str | None = None, **environment: str) -> str:
