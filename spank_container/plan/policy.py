@@ -9,7 +9,7 @@ from spank_container.errors import UserError
 from spank_container.values.access import unknown_image
 from spank_container.values.size import format_size, parse_size
 from spank_container.values.source_rules import SourceRules
-from spank_container.values.volume import host_path, normal
+from spank_container.values.volume import host_path, is_protected, normal
 
 if TYPE_CHECKING:
     from spank_container.request import JobRequest
@@ -48,7 +48,7 @@ def rules_on_node(config: SiteConfig, home: str) -> SourceRules:
     """Where sources may really lie. In the home directory they may, since every container shows it, unless denied."""
     rules = source_rules(config)
     own = host_path(home)
-    return replace(rules, allow=(*rules.allow, own)) if rules.allow and own else rules
+    return replace(rules, also=(own,)) if rules.allow and own and not is_protected(own) else rules
 
 
 def check_source(source: str, rules: SourceRules, real: str = "") -> None:

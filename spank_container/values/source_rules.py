@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SourceRules:
-    """Folders of the host, absolute and normal; an empty `allow` allows every folder."""
+    """Folders of the host, absolute and normal; an empty `allow` allows every folder.
+
+    `also` is allowed where something is allowed at all, but not for a user to name: it is where links lead.
+    """
 
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
     read_only: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
     def fault(self, path: str) -> tuple[str, str] | None:
         """Why the site does not let `path` be shown, and what to do; None where it does.
@@ -32,7 +36,7 @@ class SourceRules:
                 return f"it is in {place}, which this cluster shows in no container", "name another folder"
             if is_below(place, path):
                 return f"it holds {place}, which this cluster shows in no container", "name less of it"
-        if self.allow and not any(is_below(path, place) for place in self.allow):
+        if self.allow and not any(is_below(path, place) for place in (*self.allow, *self.also)):
             return "this cluster does not allow it", f"volumes may be in {', '.join(self.allow)}"
         return None
 
@@ -42,7 +46,8 @@ class SourceRules:
 
     def and_real(self, real_path: Callable[[str], str]) -> SourceRules:
         """With the places that these paths lead to on this node as well: /scratch may be a link to /lustre/scratch."""
-        return SourceRules(*(_and_real(paths, real_path) for paths in (self.allow, self.deny, self.read_only)))
+        also = (*self.also, *map(real_path, (*self.allow, *self.also)))
+        return SourceRules(self.allow, _and_real(self.deny, real_path), _and_real(self.read_only, real_path), also)
 
 
 def _and_real(paths: tuple[str, ...], real_path: Callable[[str], str]) -> tuple[str, ...]:

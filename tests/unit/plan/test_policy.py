@@ -6,7 +6,7 @@ import pytest
 from builders import config, request
 
 from spank_container.errors import UserError
-from spank_container.plan.policy import check_policy, check_source, source_rules
+from spank_container.plan.policy import check_policy, check_source, rules_on_node, source_rules
 from spank_container.site_config import ContainerConfig, ScratchConfig, SiteConfig, VolumesConfig
 
 ALICE = 1001
@@ -85,3 +85,11 @@ def test_where_a_source_really_is() -> None:
     assert elsewhere.value.report() == (
         "--volume: /scratch/link leads to /home/bob: this cluster does not allow it\nhint: volumes may be in /scratch"
     )
+
+
+def test_a_home_that_is_everything_allows_nothing_more() -> None:
+    """That of nobody and the like is / often."""
+    site = volumes(allow=("/scratch",))
+    assert rules_on_node(site, "/home/alice").fault("/home/alice/x") is None
+    for home in ("/", "//", "", "home", "/etc", "/../x"):
+        assert rules_on_node(site, home).also == ()

@@ -10,6 +10,7 @@ from builders import account, config, facts, job, plan
 
 from spank_container.plan.ops import Bind, MakeMountPoint
 from spank_container.site_config import SiteConfig, VolumesConfig
+from spank_container.values.source_rules import SourceRules
 
 if TYPE_CHECKING:
     from spank_container.plan.ops import MountPlan
@@ -100,5 +101,5 @@ def test_the_users_own_folders_obey_as_well(workdir: str, home: str, shown: set[
 
 def test_the_executor_gets_the_rules() -> None:
     rules = plan(under=site(allow=("/scratch/",), deny=("/x",), read_only=("/data",))).rules
-    assert (rules.allow, rules.deny, rules.read_only) == (("/scratch", "/home/alice"), ("/x",), ("/data",))
-    assert plan().rules.allow == ()
+    assert rules == SourceRules(("/scratch",), ("/x",), ("/data",), also=("/home/alice",))
+    assert plan().rules.fault("/anywhere") is None

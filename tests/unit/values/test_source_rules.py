@@ -60,6 +60,9 @@ def test_links_among_the_rules_are_followed_as_well() -> None:
     rules = SourceRules(("/scratch",), ("/secret", "/x"), ("/data",)).and_real(
         lambda path: {"/scratch": "/lustre/1", "/secret": "/lustre/1/s", "/x": "/x"}.get(path, f"/real{path}")
     )
-    assert rules == SourceRules(("/scratch", "/lustre/1"), ("/secret", "/x", "/lustre/1/s"), ("/data", "/real/data"))
+    assert rules == SourceRules(
+        ("/scratch",), ("/secret", "/x", "/lustre/1/s"), ("/data", "/real/data"), ("/lustre/1",)
+    )
     assert rules.fault("/lustre/1/alice") is None
+    assert rules.fault("/lustre/2") == ("this cluster does not allow it", "volumes may be in /scratch")
     assert rules.fault("/lustre/1/s/x") == ("it is in /lustre/1/s, which this cluster shows in no container", ELSEWHERE)
