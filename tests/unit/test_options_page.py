@@ -21,13 +21,15 @@ from spank_container.site_config import validate_config
 from spank_container.values.image_ref import parse_image_ref
 from spank_container.values.site_mount import parse_site_mount
 from spank_container.values.size import parse_size
+from spank_container.values.task import parse_variables, parse_workdir, with_value
+from spank_container.values.writable import parse_writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
 PAGE = REFERENCE / "options.md"
-PAGES = {"options.md": 2, "volumes.md": 14}
+PAGES = {"options.md": 8, "volumes.md": 14}
 TABLE = re.compile(
     r"(?P<head><!-- (?P<option>\w+): (?P<kind>\w+)[^\n]*\n[^\n]*\n[^\n]*\n)(?P<rows>.*?)(?=<!-- end -->)", re.DOTALL
 )
@@ -37,6 +39,9 @@ READERS: dict[str, Callable[[str], Iterable[object]]] = {
     "size": lambda text: [parse_size(text)],
     "mount": lambda text: [parse_site_mount(text)],
     "source": lambda text: [judged(text)],
+    "writable": lambda text: [parse_writable(text)],
+    "env": lambda text: parse_variables([with_value(text, {"PRESENT": "as it is here"})]),
+    "workdir": lambda text: [parse_workdir(text)],
 }
 
 
