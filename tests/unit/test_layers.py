@@ -32,6 +32,7 @@ ROOMS = [
     "slurm",
     "render",
     "pinning",
+    "environment_file",
     "submit",
     "planning",
     "explain",
