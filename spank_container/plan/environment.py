@@ -80,16 +80,18 @@ def _layers(
 
 
 def _join(variables: dict[str, Variable], site: EnvironmentConfig) -> None:
-    """With what the site puts before and behind values, in the order in which it says so."""
+    """With what the site puts before and behind values, in the order in which it says so; nothing changes nothing."""
     for name, value in reversed(_pairs(site.prepend)):
-        variables[name] = _joined(Variable(value, "[environment] prepend"), variables.get(name))
+        _set(variables, name, Variable(value, "[environment] prepend"), variables.get(name))
     for name, value in _pairs(site.append):
-        variables[name] = _joined(variables.get(name), Variable(value, "[environment] append"))
+        _set(variables, name, variables.get(name), Variable(value, "[environment] append"))
 
 
-def _joined(*parts: Variable | None) -> Variable:
+def _set(variables: dict[str, Variable], name: str, *parts: Variable | None) -> None:
     there = [part for part in parts if part and part.value]
-    return Variable(":".join(str(part.value) for part in there), "; ".join(dict.fromkeys(part.why for part in there)))
+    if there:
+        whys = dict.fromkeys(part.why for part in there)
+        variables[name] = Variable(":".join(str(part.value) for part in there), "; ".join(whys))
 
 
 def _settings(settings: Iterable[str]) -> dict[str, str]:

@@ -245,3 +245,14 @@ def test_the_image_is_named_as_the_user_named_it() -> None:
     asked = replace(request(image="debian"), typed="docker:debian")
     records = tasks_environment(asked, image(), EnvironmentConfig(), account())
     assert "SHIFTER_IMAGEREQUEST=debian" in records
+
+
+def test_the_site_joins_nothing() -> None:
+    """An empty value before or behind another is none, and takes nothing from the job."""
+    site = EnvironmentConfig(prepend=("HOME=", "A="), append=("HOME=", "B="))
+    records = tasks_environment(request(), image("A=of image"), site, account())
+    assert applied(records, {"HOME": "/home/alice", "A": "1", "B": "2"}).items() >= {
+        ("HOME", "/home/alice"),
+        ("A", "of image"),
+        ("B", "2"),
+    }
