@@ -37,6 +37,7 @@ mounts = [
 SHARED = """
 cd /shared
 mkdir -p allowed/alice allowed/secret/of allowed2 reference/fixed/x tools/bin lent aliased/data other
+ln -sfn /shared/reference/fixed allowed/alice/leads
 chown -R alice: allowed/alice reference lent aliased other
 chmod -R o+rX allowed
 echo 'a secret' > allowed/secret/file
@@ -83,6 +84,7 @@ VOLUMES = [
     "/shared/allowed/alice:/mine",
     "/shared/reference:/reference",
     "/shared/reference/fixed/x:/fixed",
+    "/shared/allowed/alice/leads:/through",
     "/alias/data:/alias",
     "/shared/allowed/alice:/over",
 ]
@@ -91,6 +93,7 @@ look() { echo "== $1"; shift; "$@" 2>&1; }
 look allowed sh -c 'echo written > /mine/file; cat /mine/file'
 look "holds what is read-only" touch /reference/new
 look read-only touch /fixed/new
+look "read-only through a link" touch /through/new
 look "through the site's link" touch /alias/new
 look "site, read-only" sh -c 'cat /opt/tools/bin/tool; touch /opt/tools/new'
 look site sh -c 'echo lent > /lent/file; cat /lent/file'
@@ -118,11 +121,12 @@ def seen(ruled: Cluster) -> dict[str, dict[str, str]]:
         ("allowed", "written\n"),
         ("holds what is read-only", "touch: cannot touch '/reference/new': Read-only file system\n"),
         ("read-only", "touch: cannot touch '/fixed/new': Read-only file system\n"),
+        ("read-only through a link", "touch: cannot touch '/through/new': Read-only file system\n"),
         ("through the site's link", ""),
         ("site, read-only", "a tool\ntouch: cannot touch '/opt/tools/new': Read-only file system\n"),
         ("site", "lent\n"),
         ("a file of the site's", "for jobs\n"),
-        ("the user wins", "file\n"),
+        ("the user wins", "file\nleads\n"),
         ("the job's directory", "ls: cannot access '/shared/other': No such file or directory\n"),
         ("home", "/home/alice\n"),
     ],
