@@ -6,6 +6,7 @@ Each verb imports what it needs when it runs, so that none pays for the others.
 from __future__ import annotations
 
 import argparse
+import os
 from typing import TYPE_CHECKING
 
 from spank_container import __version__
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def run_command(argv: Sequence[str]) -> int:
     """Parse `argv` and run its verb; returns the exit status. Errors are raised."""
-    arguments = _parser().parse_args(argv)
+    arguments = _parser().parse_args(jobs.with_words(argv, os.environ))
     status: int | None = arguments.run(arguments)
     return status or 0
 

@@ -13,7 +13,7 @@ from spank_container.site_config import load_config
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from spank_container.commands import Verbs
     from spank_container.pinning import Waiting
@@ -25,6 +25,14 @@ def add_verbs(verbs: Verbs) -> None:
     add_options(submit)
     submit.add_argument("--step", action="store_true", help="for a step within a job that may have an image")
     submit.set_defaults(run=_submit)
+
+
+def with_words(argv: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """`submit -` is how the plugin says it: everybody can read a command line, so the words stand in the environment."""
+    if list(argv[:2]) != ["submit", "-"]:
+        return list(argv)
+    count = int(environment.get("SPANK_CONTAINER_WORDS", "0"))
+    return ["submit", *(environment[f"SPANK_CONTAINER_WORD_{number}"] for number in range(count)), *argv[2:]]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -137,18 +137,39 @@ void forget_inherited(void)
         unsetenv(of_a_job[i]);
 }
 
-/* Run `COMMAND submit`, which tells the user itself why it refuses. It prints the canonical JSON of what the options
- * ask for, and then lines NAME=VALUE for the job. */
+/* Run `COMMAND submit -` with the words in its environment: everybody can read a command line in /proc, and what stands
+ * in a script may be for nobody's eyes. */
+static int run_submit(bool for_step, char *text, size_t size)
+{
+    static const char own[] = "SPANK_CONTAINER_WORD";
+    char *argv[] = {(char *)command, "submit", "-", for_step ? "--step" : NULL, NULL};
+    size_t theirs = 0, ours = 0;
+
+    while (environ && environ[theirs])
+        theirs++;
+    char **env = calloc(1 + n_words + theirs + 1, sizeof(env[0]));
+    bool whole = env && asprintf(&env[ours++], "%sS=%zu", own, n_words) > 0;
+    for (size_t i = 0; i < n_words && whole; i++)
+        whole = asprintf(&env[ours++], "%s_%zu=%s", own, i, words[i].text) > 0;
+    if (!whole)
+        return refuse("out of memory; try again");
+    for (size_t i = 0, n = ours; i < theirs; i++)
+        if (strncmp(environ[i], own, strlen(own)))
+            env[n++] = environ[i];
+    int rc = run_command(argv, env, text, size);
+    while (ours--)
+        free(env[ours]);
+    free(env);
+    return rc;
+}
+
+/* `COMMAND submit` tells the user itself why it refuses. It prints the canonical JSON of what the options ask for, and
+ * then lines NAME=VALUE for the job. */
 static int make_request(bool for_step, char **request, char **variables)
 {
     static char text[OUTPUT_MAX + 2];
-    char *argv[WORDS_MAX + 4] = {(char *)command, "submit"}, **next = argv + 2;
 
-    for (size_t i = 0; i < n_words; i++)
-        *next++ = words[i].text;
-    if (for_step)
-        *next++ = "--step";
-    if (run_command(argv, environ, text, sizeof(text)))
+    if (run_submit(for_step, text, sizeof(text)))
         return -1;
     size_t all = strlen(text), length = strcspn(text, "\n");
     *request = *variables = text;

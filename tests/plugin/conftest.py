@@ -40,9 +40,26 @@ def fuzz(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _compiled("fuzz.c", tmp_path_factory.mktemp("plugin"))
 
 
+# `submit - --step`: the words, which stand in the environment, in the place of the dash.
+WORDS = """\
+if [ "$2" = - ]; then
+    shift 2
+    set -- "$@" end
+    number=0
+    while [ $number -lt $SPANK_CONTAINER_WORDS ]; do
+        eval 'set -- "$@" "$SPANK_CONTAINER_WORD_'$number'"'
+        number=$((number + 1))
+    done
+    while [ "$1" != end ]; do set -- "$@" "$1"; shift; done
+    shift
+    set -- submit "$@"
+fi
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A shell script in the place of spank-container; every run adds its arguments to `calls`."""
+    """A shell script in the place of spank-container; every run adds its arguments to `calls`, for `-` the words."""
 
     path: Path
 
@@ -64,6 +81,7 @@ class Command:
         self.path.write_text(
             "#!/bin/sh\n"
             f"cat /proc/$$/environ > {self.path.parent}/environment\n"
+            f"{WORDS}"
             f'for argument; do printf "%s\\0" "$argument" >> {log}; done\n'
             f'printf "\\n\\0" >> {log}\n'
             f"{script}\n"

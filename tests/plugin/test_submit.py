@@ -9,6 +9,7 @@ from plugin.slurm_player import JOB_REQUEST, JSON, OPTION, STEP_REQUEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from plugin.conftest import Command
     from plugin.slurm_player import Scenario
@@ -87,6 +88,16 @@ def test_words_reach_the_command_unread(submission: Submission, command: Command
     """No shell, no splitting: what looks like an option or a command is a value."""
     submission("sbatch", "image=--step", "volume=$(touch x);`id` '\"*").play()
     assert command.calls == [["submit", "--image=--step", "--volume=$(touch x);`id` '\"*"]]
+
+
+def test_no_word_stands_on_a_command_line(submission: Submission, command: Command, tmp_path: Path) -> None:
+    """Everybody can read it in /proc, and a script's words may be for nobody's eyes (CVE-2020-27746)."""
+    command.does(f"cat /proc/$$/cmdline > {tmp_path}/cmdline; echo '{JSON}'")
+    scenario = submission("srun", "image=a", "image-env=TOKEN=secret", inside_job=True)
+    scenario.environ |= {"SPANK_CONTAINER_WORDS": "9", "SPANK_CONTAINER_WORD_0": "x", "SPANK_CONTAINER_WORD_2": "y"}
+    scenario.play()
+    assert (tmp_path / "cmdline").read_bytes().split(b"\0")[2:-1] == [b"submit", b"-", b"--step"]
+    assert command.calls == [["submit", "--image=a", "--image-env=TOKEN=secret", "--step"]]
 
 
 def test_a_volume_alone_is_judged_too(submission: Submission, command: Command) -> None:
