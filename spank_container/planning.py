@@ -39,7 +39,7 @@ def plan_container(state: StateDirectory, directory: ContainerDirectory, job: Jo
     if request.joins:
         return _plan_join(state.job(job.id), directory, request, facts, config)
     container = Container(directory.name, str(directory.pin))
-    plan = build_plan(request, job, facts, _image(request, config), config, container)
+    plan = build_plan(request, job, facts, _image(request, facts, config), config, container)
     return Record(job.restart_count, plan, text, _nodes_own(request, facts))
 
 
@@ -52,14 +52,15 @@ def _plan_join(
         raise UserError("this job has no container here that a step could join", hint="give this srun an --image")
     of_job = parse_request(record.request)
     request = replace(request, image=of_job.image, typed=of_job.typed)
-    plan = build_join(request, facts, _image(request, config), config, str(directory.pin), str(joined.pin))
+    plan = build_join(request, facts, _image(request, facts, config), config, str(directory.pin), str(joined.pin))
     return replace(record, plan=plan, request=request.to_json())
 
 
-def _image(request: JobRequest, config: SiteConfig) -> ImageMeta:
+def _image(request: JobRequest, facts: HostFacts, config: SiteConfig) -> ImageMeta:
     store = Store(Path(config.images.store))
     if request.pulling:
-        await_image(store, request.image, config.images.pull_timeout)
+        gids = {facts.account.gid, *(group.gid for group in facts.groups)}
+        await_image(store, request.image, config.images.pull_timeout, facts.account.uid, gids)
     digest = request.image.digest
     return (store if store.has(digest) or not store.private.has(digest) else store.private).meta(digest)
 

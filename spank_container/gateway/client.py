@@ -152,7 +152,7 @@ class Gateway:
         try:
             document = json.loads(answer) if answer else None
         except ValueError as error:
-            raise _not_a_gateway() from error
+            raise (_overloaded() if status == 503 else _not_a_gateway()) from error
         if status < 300:
             return document
         raise _error(status, document)
@@ -170,6 +170,10 @@ def _error(status: int, document: object) -> SpankContainerError:
     message, hint = document["error"], str(document.get("hint", ""))
     kind = BusyError if status in {429, 503} else SiteError if status in {401, 500} else UserError
     return kind(message, hint)
+
+
+def _overloaded() -> BusyError:
+    return BusyError("the image gateway has too much to do", hint="try again later")
 
 
 def _not_a_gateway() -> SiteError:

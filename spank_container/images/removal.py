@@ -7,6 +7,7 @@ that reads it then gets ESTALE. Who decides when `delete` is safe is not here.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from spank_container.images.durable import locked, make_folder, sync, write_file
 from spank_container.images.store import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from spank_container.images.store import Store
     from spank_container.values.access import Access
@@ -78,11 +79,12 @@ def publish(store: Store, digest: Digest) -> None:
         private.squashfs(digest).unlink()
 
 
-def note_failure(store: Store, digest: Digest, reason: str) -> None:
-    """Tell whoever waits for the image that it does not come, and why."""
+def note_failure(store: Store, digest: Digest, reason: str, uids: Collection[int] = ()) -> None:
+    """Tell those who wait for the image, in a private store only `uids`, that it does not come, and why."""
     with _changing(store, digest):
         if not store.has(digest):
-            write_file(store.beside(digest, "failed"), reason[:_LONGEST_REASON].encode())
+            note = {"reason": reason[:_LONGEST_REASON], "uids": sorted(uids)}
+            write_file(store.beside(digest, "failed"), json.dumps(note).encode())
 
 
 def forget_failure(store: Store, digest: Digest) -> None:
@@ -90,12 +92,13 @@ def forget_failure(store: Store, digest: Digest) -> None:
     store.beside(digest, "failed").unlink(missing_ok=True)
 
 
-def failure(store: Store, digest: Digest) -> str:
-    """Why the last pull of the image went wrong; empty when none has."""
+def failure(store: Store, digest: Digest, uid: int) -> str:
+    """Why the last pull of the image went wrong, as far as `uid` may know; empty when none has."""
     try:
-        return store.beside(digest, "failed").read_bytes()[:_LONGEST_REASON].decode(errors="replace")
+        note = json.loads(store.beside(digest, "failed").read_bytes())
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return ""
+    return str(note["reason"]) if not store.whole or uid in note["uids"] else ""
 
 
 @contextmanager

@@ -162,6 +162,10 @@ class Store:
         found = [self._stored(digest, names) for digest in digests if digest]
         return tuple(sorted(filter(None, found), key=lambda image: (-image.created, image.meta.digest)))
 
+    def find(self, digest: Digest) -> StoredImage | None:
+        """One image with all its names; None when it is not there."""
+        return self._stored(digest, self.names()) if self.has(digest) else None
+
     def _stored(self, digest: Digest, names: dict[Digest, set[str]]) -> StoredImage | None:
         """None when it was removed since it was listed."""
         try:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # A job is dead in these states only; a state that a later release invents counts as alive. COMPLETING hides the state
 # below it, for as long as an Epilog may run.
-_DEAD = frozenset(
+DEAD = frozenset(
     {
         "BOOT_FAIL",
         "CANCELLED",
@@ -90,4 +90,4 @@ def parse_squeue(text: str) -> frozenset[int]:
 
 def alive(jobs: Iterable[tuple[str, str]]) -> frozenset[int]:
     """The ids of those among (id, state) that are not dead."""
-    return frozenset(int(job) for job, state in jobs if state.upper() not in _DEAD)
+    return frozenset(int(job) for job, state in jobs if state.upper() not in DEAD)
