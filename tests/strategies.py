@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 from hypothesis import strategies as st
 
+from spank_container.errors import UserError
+from spank_container.plan.build import Container, build_plan
 from spank_container.request import JobRequest
-from spank_container.site_config import ContainerConfig, ImagesConfig, ScratchConfig, SiteConfig
+from spank_container.site_config import (
+    ContainerConfig,
+    EnvironmentConfig,
+    ImagesConfig,
+    ScratchConfig,
+    SiteConfig,
+    VolumesConfig,
+)
+from spank_container.values.access import Access
+from spank_container.values.address import Address
 from spank_container.values.host_facts import Account, Group, HostFacts
 from spank_container.values.image_meta import ImageMeta
 from spank_container.values.image_ref import Digest, ImageId, ImageRef, ImportedRef, PinnedImage, RegistryRef
-from spank_container.values.job import Job
+from spank_container.values.job import Job, StepSurroundings
+from spank_container.values.site_mount import SiteMount
 from spank_container.values.size import parse_size
+from spank_container.values.task import THE_IMAGES, TaskSpec
+from spank_container.values.variables import is_protected_variable, is_value
 from spank_container.values.volume import (
     FILESYSTEMS,
     SMALLEST_SCRATCH,
@@ -18,8 +35,13 @@ from spank_container.values.volume import (
     HostPath,
     ScratchSpec,
     VolumeSpec,
+    is_below,
     is_protected,
 )
+from spank_container.values.writable import WritableSpec
+
+if TYPE_CHECKING:
+    from spank_container.plan.ops import MountPlan
 
 LARGEST = 2**63 - 1
 SIZES = st.integers(1, LARGEST) | st.sampled_from(["1K", "300M", "1.5G", "4T", "7E"]).map(parse_size)
@@ -64,28 +86,63 @@ def registry_refs(draw: st.DrawFn) -> RegistryRef:
     return RegistryRef(registry, repository, draw(_TAGS if digest is None else _TAGS | st.just("")), digest)
 
 
-_NAMES = st.lists(_COMPONENTS, min_size=1, max_size=3).map("/".join)
-IMAGE_REFS: st.SearchStrategy[ImageRef] = registry_refs() | st.builds(ImportedRef, _NAMES, _TAGS) | DIGESTS.map(ImageId)
-REQUESTS = st.builds(
-    JobRequest,
-    st.builds(PinnedImage, IMAGE_REFS, DIGESTS),
-    st.lists(volumes(), max_size=6, unique_by=lambda volume: volume.target).map(tuple),
+_REPOSITORIES = st.lists(_COMPONENTS, min_size=1, max_size=3).map("/".join)
+IMAGE_REFS: st.SearchStrategy[ImageRef] = (
+    registry_refs() | st.builds(ImportedRef, _REPOSITORIES, _TAGS) | DIGESTS.map(ImageId)
 )
+SITE_MOUNTS = st.builds(SiteMount, SOURCES, TARGETS.filter(lambda path: path != "/etc"), st.booleans(), st.booleans())
 
-_LINES = st.text(max_size=30)
+VARIABLE_NAMES = st.sampled_from(["PATH", "HOME", "A", "LD_LIBRARY_PATH", "_"]) | st.from_regex(
+    r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True
+).filter(lambda name: not is_protected_variable(name))
+VALUES = st.text(max_size=10).filter(is_value)
+_SETTINGS = st.dictionaries(VARIABLE_NAMES, VALUES, max_size=4).map(
+    lambda settings: tuple(f"{name}={value}" for name, value in settings.items())
+)
+_ITS_OWN = st.none() | st.just(THE_IMAGES)
+TASKS = st.builds(
+    TaskSpec,
+    _SETTINGS,
+    st.booleans(),
+    _ITS_OWN | PATHS.filter(lambda path: not is_below(path, "/proc")),
+    _ITS_OWN | VALUES,
+)
+WRITABLES = st.builds(WritableSpec, st.none() | SIZES) | TARGETS.map(lambda target: WritableSpec(cache=target))
+SURROUNDINGS = st.builds(StepSurroundings, st.text(max_size=9), st.text(max_size=9), st.text(max_size=9))
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> JobRequest:
+    """A writable root may be in one of the request's own caches; a step that joins its job has nothing of its own."""
+    image = draw(st.builds(PinnedImage, IMAGE_REFS, DIGESTS))
+    specs = draw(st.lists(volumes(), max_size=6, unique_by=lambda volume: volume.target).map(tuple))
+    caches = [WritableSpec(cache=volume.target) for volume in specs if volume.scratch]
+    writable = draw(st.none() | st.builds(WritableSpec, st.none() | SIZES) | st.sampled_from([None, *caches]))
+    surroundings = draw(st.none() | SURROUNDINGS)
+    joins = not specs and writable is None and draw(st.booleans())
+    typed = draw(st.sampled_from(["", str(image.reference)]))
+    return JobRequest(image, specs, surroundings, draw(TASKS), writable, joins, typed)
+
+
+REQUESTS = requests()
+
+# The C library hands on no NUL.
+_LINES = st.text(st.characters(exclude_characters="\0"), max_size=30)
+_IDS = st.integers(0, 2**32 - 2)
 ACCOUNTS = st.builds(
     Account,
-    st.just("alice"),
+    st.just("alice") | _LINES,
     st.integers(1, 2**32 - 2),
-    st.integers(0, 2**32 - 2),
+    _IDS,
     _LINES,
     PATHS | _LINES,
-    st.just("/bin/sh"),
+    st.just("/bin/sh") | _LINES,
 )
+GROUPS = st.lists(st.builds(Group, st.just("group") | _LINES, _IDS), max_size=3).map(tuple)
 FACTS = st.builds(
     HostFacts,
     ACCOUNTS,
-    st.lists(st.builds(Group, st.just("group"), st.integers(0, 2**32 - 2)), max_size=3).map(tuple),
+    GROUPS,
     st.just((("n1", 2), ("n2", 1))),
     st.just(HostPath("/venv/support")),
     st.frozensets(st.sampled_from(["/etc/hosts", "/etc/resolv.conf", "/etc/localtime"]).map(HostPath)),
@@ -99,15 +156,60 @@ IMAGES = st.builds(
     architecture=st.just("amd64"),
     size=st.just(1),
     environment=st.lists(st.text() | st.text().map(lambda value: f"A={value}"), max_size=3).map(tuple),
+    entrypoint=st.just(("/entry", "--x")) | st.lists(st.text(), max_size=2).map(tuple),
+    cmd=st.lists(st.text(), max_size=2).map(tuple),
+    workdir=st.just("/app") | st.text(),
     passwd=st.text(),
     group=st.text() | st.text().map(lambda text: f"root:x:0:{text}\n"),
 )
+_PARTS = st.sampled_from(["50%", "100%", "8G", "1.5G"])
+_FOLDERS = st.lists(PATHS, max_size=2).map(tuple)
 CONFIGS = st.builds(
     SiteConfig,
     st.builds(ImagesConfig, PATHS),
     st.builds(ScratchConfig, st.just("") | PATHS, st.just(""), st.just(FILESYSTEMS), st.booleans()),
-    st.builds(ContainerConfig, tmp_size=st.sampled_from(["50%", "1.5G"]), shm_size=st.sampled_from(["100%", "8G"])),
+    st.builds(
+        ContainerConfig,
+        tmp=st.sampled_from(["tmpfs", "private", "host"]),
+        tmp_size=_PARTS,
+        shm_size=_PARTS,
+        writable=st.booleans(),
+        writable_size=_PARTS,
+    ),
+    st.builds(
+        VolumesConfig,
+        read_only=_FOLDERS,
+        mounts=st.lists(SITE_MOUNTS, max_size=3, unique_by=lambda mount: mount.target).map(
+            lambda mounts: tuple(map(str, mounts))
+        ),
+    ),
+    st.builds(
+        EnvironmentConfig,
+        set=_SETTINGS,
+        prepend=_SETTINGS,
+        append=_SETTINGS,
+        unset=st.lists(VARIABLE_NAMES, max_size=2).map(tuple),
+    ),
 )
+
+ACCESSES = st.builds(Access, _IDS, st.lists(_IDS, max_size=3).map(tuple), st.lists(_IDS, max_size=3).map(tuple))
+ADDRESSES = st.builds(Address, path=PATHS) | st.builds(
+    Address, host=st.sampled_from(["localhost", "gateway.example.org", "10.0.0.1", "::1"]), port=st.integers(1, 65535)
+)
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> MountPlan:
+    """Of those requests only that their images can fulfil."""
+    request, image = draw(REQUESTS), draw(IMAGES)
+    parts = draw(JOBS), draw(FACTS), image, draw(CONFIGS), Container("12", "/run/spank-container/jobs/12/mnt.ns")
+    try:
+        return build_plan(request, *parts)
+    except UserError:
+        return build_plan(replace(request, task=TaskSpec()), *parts)
+
+
+PLANS = plans()
 
 # What a hostile or hurried user types: any text, and any text made of the grammars' own pieces.
 _WORDS = [

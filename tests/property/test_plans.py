@@ -6,12 +6,26 @@ import json
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from hypothesis import given
+from hypothesis import assume, given
 from strategies import CONFIGS, FACTS, IMAGES, JOBS, REQUESTS
 
-from spank_container.plan.build import Container, build_plan
+from spank_container.errors import UserError
+from spank_container.explain.rows import explain
+from spank_container.explain.show import plain
+from spank_container.plan.build import Container, build_join, build_plan
 from spank_container.plan.check import check_plan
-from spank_container.plan.ops import AttachScratch, Bind, MakeMountPoint, MakeScratch, MountPlan, MountTmpfs
+from spank_container.plan.ops import (
+    AttachScratch,
+    AttachTmp,
+    Bind,
+    JoinNamespace,
+    MakeMountPoint,
+    MakeScratch,
+    MakeTmp,
+    MountPlan,
+    MountRoot,
+    MountTmpfs,
+)
 from spank_container.values.volume import is_protected
 
 if TYPE_CHECKING:
@@ -22,24 +36,47 @@ if TYPE_CHECKING:
     from spank_container.values.job import Job
 
 CONTAINER = Container("12", "/run/spank-container/jobs/12/mnt.ns")
+STEP_PIN = "/run/spank-container/jobs/12/steps/3/mnt.ns"
+MOUNTS = Bind | MountTmpfs | AttachScratch | AttachTmp
 
 
 @given(REQUESTS, JOBS, FACTS, IMAGES, CONFIGS)
 def test_any_plan_is_sound(
     request: JobRequest, job: Job, facts: HostFacts, image: ImageMeta, config: SiteConfig
 ) -> None:
-    plan = build_plan(request, job, facts, image, config, CONTAINER)
+    try:
+        plan = build_plan(request, job, facts, image, config, CONTAINER)
+    except UserError as error:
+        assert error.hint
+        assume(condition=False)  # another one, so that most examples are plans
+        raise
     check_plan(plan)
     check_order(plan)
     check_users_part(plan, request)
-    check_caches(plan, request)
-    assert MountPlan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
-    assert all(b"\0" not in record.encode(errors="surrogateescape") for record in plan.environment)
+    check_writes(plan)
+    check_records(plan)
+    check_recorded(plan)
+    check_words(plan)
+
+
+@given(REQUESTS, FACTS, IMAGES, CONFIGS)
+def test_a_step_that_joins_its_job_mounts_nothing(
+    request: JobRequest, facts: HostFacts, image: ImageMeta, config: SiteConfig
+) -> None:
+    try:
+        plan = build_join(request, facts, image, config, STEP_PIN, CONTAINER.pin)
+    except UserError as error:
+        assert error.hint
+        return
+    assert plan.host == (JoinNamespace(CONTAINER.pin, STEP_PIN),)
+    assert plan.inside == ()
+    check_records(plan)
+    check_recorded(plan)
 
 
 def check_order(plan: MountPlan) -> None:
     """Said again in other words than plan/check.py does."""
-    targets = [PurePosixPath(op.target) for op in plan.inside if isinstance(op, Bind | MountTmpfs | AttachScratch)]
+    targets = [PurePosixPath(op.target) for op in plan.inside if isinstance(op, MOUNTS)]
     for index, target in enumerate(targets):
         assert str(target).startswith("/")
         assert not str(target).startswith("//")
@@ -63,8 +100,34 @@ def check_users_part(plan: MountPlan, request: JobRequest) -> None:
     assert asked <= shown
 
 
-def check_caches(plan: MountPlan, request: JobRequest) -> None:
+def check_writes(plan: MountPlan) -> None:
+    """All that is made is attached once, and all that is attached is made; the root is written to where it says."""
     made = [op.name for op in plan.host if isinstance(op, MakeScratch)]
     attached = [op.name for op in plan.inside if isinstance(op, AttachScratch)]
     assert sorted(made) == sorted(attached)
-    assert len(made) == sum(volume.scratch is not None for volume in request.volumes)
+    folders = [op for op in plan.host if isinstance(op, MakeTmp)]
+    assert len(folders) == sum(isinstance(op, AttachTmp) for op in plan.inside)
+    (root,) = [op for op in plan.inside if isinstance(op, MountRoot)]
+    assert not (root.cache and root.size)
+    assert root.cache in {"", *made}
+
+
+def check_records(plan: MountPlan) -> None:
+    """Each is one record for the plugin, which ends it at a NUL; each variable has a reason."""
+    for record in plan.environment:
+        assert record
+        assert b"\0" not in record.encode(errors="surrogateescape")
+    names = [record.partition("=")[0] for record in plan.environment if record[0] not in "+-@>"]
+    assert names == [name for name, why in plan.reasons if why]
+
+
+def check_recorded(plan: MountPlan) -> None:
+    recorded = MountPlan.from_json(json.loads(json.dumps(plan.to_json())))
+    assert recorded == plan
+    assert explain(recorded, "x") == explain(plan, "x")
+
+
+def check_words(plan: MountPlan) -> None:
+    explanation = explain(plan, "docker:debian:trixie")
+    assert all(row.why for row in explanation.shown)
+    assert all(line.isprintable() for line in plain("About.", explanation))
