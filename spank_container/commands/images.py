@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spank_container.site_config import load_config
@@ -39,8 +40,12 @@ def add_verbs(verbs: Verbs) -> None:
 
 
 def _add_image_verbs(verbs: Verbs) -> None:
-    image = verbs.add_parser("image", help="one image: remove it, or let others use it")
+    image = verbs.add_parser("image", help="one image: import it, remove it, or let others use it")
     actions = image.add_subparsers(metavar="ACTION", required=True)
+    bring = actions.add_parser("import", help="bring an image from a file into the store; for who may write it")
+    bring.add_argument("source", metavar="KIND:PATH", help="docker-archive:, oci-archive:, squashfs:FILE or oci:DIR")
+    bring.add_argument("name", metavar="NAME[:TAG]", help="--image=custom:NAME:TAG will be it")
+    bring.set_defaults(run=_import)
     remove = actions.add_parser("rm", help="remove images of yours; jobs that run keep them")
     remove.add_argument("images", metavar="REF", nargs="+")
     remove.set_defaults(run=_remove)
@@ -49,6 +54,18 @@ def _add_image_verbs(verbs: Verbs) -> None:
     share.add_argument("--user", metavar="NAMES", default="", help="a,b")
     share.add_argument("--group", metavar="NAMES", default="")
     share.set_defaults(run=_share)
+
+
+def _import(arguments: argparse.Namespace) -> None:
+    from spank_container.commands import show  # noqa: PLC0415
+    from spank_container.images.archives import import_image  # noqa: PLC0415
+    from spank_container.images.store import Store  # noqa: PLC0415
+    from spank_container.values.image_ref import parse_imported_ref  # noqa: PLC0415
+
+    reference, store = parse_imported_ref(arguments.name), Store(Path(load_config().images.store))
+    with show.progress() as report:
+        meta = import_image(arguments.source, reference, store, report)
+    print(f"{reference} {meta.digest} {show.rounded(meta.size)}")
 
 
 def _remove(arguments: argparse.Namespace) -> None:

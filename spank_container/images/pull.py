@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import threading
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from spank_container.errors import UserError
 from spank_container.images import blob_cache
@@ -25,18 +25,43 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Literal
 
-    from spank_container.images.image_config import Configuration
+    from spank_container.images.image_config import Configuration, Manifest
     from spank_container.images.layers import Layer
-    from spank_container.images.registry import RemoteImage
     from spank_container.images.store import Store
     from spank_container.values.access import Access
-    from spank_container.values.image_ref import RegistryRef
+    from spank_container.values.image_ref import ImportedRef, RegistryRef
 
     Stage = Literal["downloading", "reading", "converting"]
     Progress = Callable[[Stage, int, int], None]
     """(stage, bytes done, bytes in all); may be called from another thread."""
 
 _POLL = 0.2
+
+
+class Found(Protocol):
+    """An image for one platform that was found somewhere; `task` says what is tried with it: "pull docker:NAME:TAG"."""
+
+    @property
+    def ref(self) -> RegistryRef | ImportedRef: ...
+    @property
+    def digest(self) -> Digest: ...
+    @property
+    def manifest(self) -> Manifest: ...
+    @property
+    def task(self) -> str: ...
+
+
+_FoundT_contra = TypeVar("_FoundT_contra", bound=Found, contravariant=True)
+
+
+class Origin(Protocol[_FoundT_contra]):
+    """Where images come from: a registry, or a file."""
+
+    def configuration(self, image: _FoundT_contra) -> Configuration:
+        """The image's configuration, checked."""
+
+    def download(self, image: _FoundT_contra, blobs: Path, layout: Path) -> None:
+        """Fetch the layers that `blobs` has not got; `layout` is rubbish after."""
 
 
 def pull(
@@ -55,36 +80,38 @@ def pull(
 
 
 def bring(
-    image: RemoteImage,
+    image: _FoundT_contra,
     store: Store,
     progress: Progress | None,
-    registry: Registry,
+    origin: Origin[_FoundT_contra],
     blob_limit: int | None = None,
     access: Access | None = None,
 ) -> ImageMeta:
-    """The same for an image that `registry` has found; `access` is for one that is new in a private store."""
+    """The same for an image that `origin` has found; `access` is for one that is new in a private store."""
     report = progress or (lambda _stage, _done, _total: None)
-    meta = store.add(image.digest, lambda path: _convert(image, registry, store, path, report), access)
+    meta = store.add(image.digest, lambda path: _convert(image, origin, store, path, report), access)
     store.tag(image.ref, image.digest)
     if blob_limit is not None and store.blobs.is_dir():
         blob_cache.trim(store.blobs, blob_limit)
     return meta
 
 
-def _convert(image: RemoteImage, registry: Registry, store: Store, path: Path, report: Progress) -> ImageMeta:
-    configuration = registry.configuration(image)
+def _convert(
+    image: _FoundT_contra, origin: Origin[_FoundT_contra], store: Store, path: Path, report: Progress
+) -> ImageMeta:
+    configuration = origin.configuration(image)
     with blob_cache.in_use(store.blobs), ExitStack() as stack:
-        blobs = _download(image, registry, store, report)
+        blobs = _download(image, origin, store, report)
         try:
             layers = [stack.enter_context(opened(blob)) for blob in blobs]
         except BrokenBlobError as error:
             error.path.unlink(missing_ok=True)
             raise
-        captured = _squash(image.ref, layers, path, report)
+        captured = _squash(image.task, layers, path, report)
     return _meta(image, configuration, captured)
 
 
-def _download(image: RemoteImage, registry: Registry, store: Store, report: Progress) -> list[Blob]:
+def _download(image: _FoundT_contra, origin: Origin[_FoundT_contra], store: Store, report: Progress) -> list[Blob]:
     layers = [(Digest(layer.digest), layer.size) for layer in image.manifest.layers]
     blobs = [Blob(digest, size, store.blob(digest)) for digest, size in layers]
     # The name is the digest's, whose lock we hold: what is there is a dead pull's.
@@ -92,7 +119,7 @@ def _download(image: RemoteImage, registry: Registry, store: Store, report: Prog
     shutil.rmtree(layout, ignore_errors=True)
     try:
         with _watched(blobs, layout, report):
-            registry.download(image, store.blobs, layout)
+            origin.download(image, store.blobs, layout)
     finally:
         shutil.rmtree(layout, ignore_errors=True)
     blob_cache.touch(blob.path for blob in blobs)
@@ -130,12 +157,12 @@ def _bytes_there(blobs: Sequence[Blob], layout: Path) -> int:
     return size
 
 
-def _squash(ref: RegistryRef, layers: Sequence[Layer], path: Path, report: Progress) -> dict[str, bytes]:
+def _squash(task: str, layers: Sequence[Layer], path: Path, report: Progress) -> dict[str, bytes]:
     sizes = [layer.size for layer in layers]
     try:
         flat = merge(layers, lambda number: report("reading", sum(sizes[: number + 1]), sum(sizes)))
     except UserError as error:
-        raise UserError(f"cannot pull {ref}: {error.message}", error.hint) from error
+        raise UserError(f"cannot {task}: {error.message}", error.hint) from error
     done, total = 0, flat.size
 
     def on_bytes(size: int) -> None:
@@ -147,7 +174,7 @@ def _squash(ref: RegistryRef, layers: Sequence[Layer], path: Path, report: Progr
         return write_tar(flat, layers, sink, on_bytes)
 
 
-def _meta(image: RemoteImage, configuration: Configuration, captured: dict[str, bytes]) -> ImageMeta:
+def _meta(image: Found, configuration: Configuration, captured: dict[str, bytes]) -> ImageMeta:
     config = configuration.config or RuntimeConfig()
     return ImageMeta(
         digest=image.digest,

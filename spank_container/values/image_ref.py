@@ -20,6 +20,7 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*", re.ASCII)
 _REGISTRY = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?", re.ASCII)
 _LONGEST = 255
+_CUSTOM = "custom:"
 _NOT_HERE = {"local"}  # Shifter's other kind
 
 
@@ -93,8 +94,8 @@ def parse_image_ref(text: str) -> ImageRef:
     _check_kind(text)
     if text.startswith("id:"):
         return ImageId(_digest_at(text, 3))
-    if text.startswith("custom:"):
-        return _imported_ref(text, len("custom:"))
+    if text.startswith(_CUSTOM):
+        return parse_imported_ref(text)
     return _registry_ref(text, len("docker:") if text.startswith("docker:") else 0)
 
 
@@ -127,7 +128,9 @@ def _registry_ref(text: str, start: int) -> RegistryRef:
     return RegistryRef(registry, repository, tag, digest)
 
 
-def _imported_ref(text: str, start: int) -> ImportedRef:
+def parse_imported_ref(text: str) -> ImportedRef:
+    """NAME[:TAG], with or without custom: before it."""
+    start = len(_CUSTOM) if text.startswith(_CUSTOM) else 0
     name_end, tag = _tag_before(text, start, len(text))
     _check_repository(text, start, name_end)
     return ImportedRef(text[start:name_end], tag or "latest")

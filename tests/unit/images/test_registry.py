@@ -16,7 +16,7 @@ from fake_registry import DOCKER, OCI, Document, FakeRegistry, need, serving
 from tar_layers import digest_of, folder, layer, member
 
 from spank_container.errors import BusyError, SiteError, UserError
-from spank_container.images import registry
+from spank_container.images import documents, registry
 from spank_container.images.layers import BrokenBlobError
 from spank_container.images.pull import pull
 from spank_container.images.store import Store
@@ -252,9 +252,9 @@ def test_another_manifest_than_its_digest_says(fake: FakeRegistry, store: Store)
 def test_skopeo_is_not_believed(fake: FakeRegistry) -> None:
     """Whatever it hands over has the digest that was asked for, or is refused."""
     ref = fake.ref()
-    with pytest.raises(BusyError, match="the registry gave something else than sha256:00000"):
-        registry._verify(ref, b"data", Digest("sha256:" + "0" * 64))
-    registry._verify(ref, b"data", Digest("sha512:" + hashlib.sha512(b"data").hexdigest()))
+    with pytest.raises(BusyError, match="this is something else than sha256:00000"):
+        documents.verify(f"pull {ref}", b"data", Digest("sha256:" + "0" * 64))
+    documents.verify(f"pull {ref}", b"data", Digest("sha512:" + hashlib.sha512(b"data").hexdigest()))
 
 
 def test_a_corrupted_layer(fake: FakeRegistry, store: Store) -> None:
