@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).parents[1]
 WHEEL_CONTENT = ("pyproject.toml", "README.md", "LICENSE", "spank_container", "prolog", "epilog", "slurm.conf.d")
-EXTRAS = ("admin", "client")
+EXTRAS = ("admin", "client", "gateway")
 VENV = "/opt/spank-container/venv"
 
 DEPENDENCIES = f"""

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from spank_container import __version__
-from spank_container.commands import explain, images, jobs, node, site
+from spank_container.commands import explain, gateway, images, jobs, node, site
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +33,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"spank-container {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for group in (jobs, explain, images, node, site):
+    for group in (jobs, explain, images, gateway, node, site):
         group.add_verbs(verbs)
     return parser
