@@ -28,7 +28,7 @@ def check_policy(request: JobRequest, uid: int, config: SiteConfig) -> None:
         if volume.scratch:
             _check_scratch(volume.scratch, config)
         if not (volume.scratch and config.scratch.path):  # else the site's path is used, and this one means nothing
-            check_source(volume.source, rules)
+            check_source(volume.source, rules, shown=volume.scratch is None)
 
 
 def check_access(image: ImageMeta, facts: HostFacts) -> None:
@@ -51,9 +51,9 @@ def rules_on_node(config: SiteConfig, home: str) -> SourceRules:
     return replace(rules, also=(own,)) if rules.allow and own and not is_protected(own) else rules
 
 
-def check_source(source: str, rules: SourceRules, real: str = "") -> None:
-    """Raises UserError where the site does not let `source` be shown, as it is written or as it really is."""
-    if fault := rules.fault(real or source):
+def check_source(source: str, rules: SourceRules, real: str = "", *, shown: bool = True) -> None:
+    """Raises UserError where the site does not let `source` be used, as it is written or as it really is."""
+    if fault := rules.fault(real or source, shown=shown):
         reason, hint = fault
         leads = f" leads to {real}" if real not in {"", source} else ""
         raise UserError(f"--volume: {source}{leads}: {reason}", hint)

@@ -26,15 +26,15 @@ class SourceRules:
     read_only: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
 
-    def fault(self, path: str) -> tuple[str, str] | None:
-        """Why the site does not let `path` be shown, and what to do; None where it does.
+    def fault(self, path: str, *, shown: bool = True) -> tuple[str, str] | None:
+        """Why the site does not let `path` be used, and what to do; None where it does.
 
-        What holds a denied folder is refused as well, since a mount shows all that is below it.
+        What holds a denied folder is refused as well where it is `shown`, since a mount shows all that is below it.
         """
         for place in self.deny:
             if is_below(path, place):
                 return f"it is in {place}, which this cluster shows in no container", "name another folder"
-            if is_below(place, path):
+            if shown and is_below(place, path):
                 return f"it holds {place}, which this cluster shows in no container", "name less of it"
         if self.allow and not any(is_below(path, place) for place in (*self.allow, *self.also)):
             return "this cluster does not allow it", f"volumes may be in {', '.join(self.allow)}"

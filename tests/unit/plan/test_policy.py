@@ -65,6 +65,12 @@ def test_what_the_site_denies() -> None:
     assert refusal(site, "/scratch:/a") == f"--volume: /scratch: it holds {denied} name less of it"
 
 
+def test_a_cache_shows_nothing_of_the_folder_that_it_is_in() -> None:
+    site = volumes(allow=("/scratch",), deny=("/scratch/secret",))
+    check_policy(request("/scratch:/a:perNodeCache=size=1G"), ALICE, site)
+    assert refusal(site, "/scratch/secret:/a:perNodeCache=size=1G").startswith("--volume: /scratch/secret: it is in")
+
+
 def test_where_the_site_keeps_caches_the_users_path_means_nothing() -> None:
     site = replace(volumes(allow=("/scratch",)), scratch=ScratchConfig(path="/local"))
     check_policy(request("/home/alice/cache:/a:perNodeCache=size=1G"), ALICE, site)
