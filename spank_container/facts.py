@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import os
 import re
+import sys
 from itertools import islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import spank_container
 from spank_container.errors import NodeError
 from spank_container.name_service import identify
 from spank_container.values.host_facts import SLURMS_OWN, HostFacts
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from spank_container.values.job import Job
 
 _SHOWN_FILES = ("/etc/hosts", "/etc/resolv.conf", "/etc/localtime")
-_SUPPORT = Path(spank_container.__file__).parent / "support" / "container" / "bin"
+# In the Python that runs us; `spank-container install` makes it lead to PREFIX/container.
+SUPPORT_LINK = Path("lib/spank-container")
+_SUPPORT = Path(sys.prefix) / SUPPORT_LINK / "bin"
 _MOST_NODES = 100_000
 _MOST_CPUS = 10_000_000  # in the whole job: each is a line of /var/hostsfile
 _RANGE = r"\d{1,9}(?:-\d{1,9})?"

@@ -62,7 +62,7 @@ def hook(name: str, prefix: Path, venv: Path) -> str:
 
 
 def host_shifter() -> str:
-    """The `shifter` of the host; that of the container is bound into it from the package."""
+    """The `shifter` of the host; that of the container is a program, which `spank-container install` compiles."""
     return (_PACKAGE / "support" / "host" / "bin" / "shifter").read_text()
 
 

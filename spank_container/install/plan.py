@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from spank_container import render
 from spank_container.errors import UserError
+from spank_container.facts import SUPPORT_LINK
 from spank_container.site_config import CONFIG_FILE
 
 if TYPE_CHECKING:
@@ -62,10 +63,11 @@ class InstallOptions:
 
 @dataclass(frozen=True, slots=True)
 class InstallFacts:
-    """What the machine says: the plugin, compiled for `release`, and the Python that runs us."""
+    """What the machine says: the plugin, compiled for `release`, the container's `shifter`, the Python that runs us."""
 
     release: SlurmRelease
     plugin: bytes
+    shifter: bytes
     venv: Path
 
 
@@ -104,6 +106,9 @@ def _prefix_files(options: InstallOptions, facts: InstallFacts) -> tuple[Planned
     prefix, units = options.prefix, options.prefix / "lib" / "systemd" / "system"
     return (
         PlannedFile(plugin_path(prefix, facts.release), facts.plugin, 0o755),
+        PlannedFile(prefix / "container" / "bin" / "shifter", facts.shifter, 0o755),
+        # Where the hooks look for it, whatever the prefix: they know of nothing but their own Python.
+        PlannedLink(facts.venv / SUPPORT_LINK, str(prefix / "container")),
         *(PlannedLink(prefix / "bin" / name, _link_target(prefix, facts.venv, name)) for name in _PROGRAMS),
         PlannedLink(_ON_PATH, str(prefix / "bin" / "spank-container")),
         _text(prefix / "bin" / "shifter", render.host_shifter(), 0o755),

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from kernel.miniature import ACCOUNTS, ALICE, Node
 
-from spank_container import planning
+from spank_container import facts, planning
 from spank_container.images import meta_json
+from spank_container.install.compile import compile_shifter
 from spank_container.values.image_meta import ImageMeta
 from spank_container.values.image_ref import Digest
 
@@ -61,8 +62,20 @@ def _spoil(tree: Path, name: str) -> None:
         (tree / link).symlink_to(target)
 
 
+@pytest.fixture(scope="session")
+def support(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `spank-container install` makes for containers."""
+    folder = tmp_path_factory.mktemp("container")
+    (folder / "shifter").write_bytes(compile_shifter())
+    for path in (folder, folder / "shifter"):
+        path.chmod(0o755)
+    return folder
+
+
 @pytest.fixture
-def node(tmp_path: Path, image_files: tuple[Path, dict[str, Digest]], monkeypatch: pytest.MonkeyPatch) -> Node:
+def node(
+    tmp_path: Path, image_files: tuple[Path, dict[str, Digest]], support: Path, monkeypatch: pytest.MonkeyPatch
+) -> Node:
     store, digests = image_files
     # Users must get through to what is theirs; pytest keeps its folders to root.
     for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
@@ -72,4 +85,5 @@ def node(tmp_path: Path, image_files: tuple[Path, dict[str, Digest]], monkeypatc
     os.chown(tmp_path / "work", ALICE, ALICE)
     made = Node(tmp_path, digests)
     monkeypatch.setattr(planning, "site_config", lambda _: made.config)
+    monkeypatch.setattr(facts, "_SUPPORT", support)
     return made

@@ -7,6 +7,7 @@ import json
 import os
 import stat
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +15,13 @@ import pytest
 
 from spank_container.errors import NodeError, SiteError, UserError
 from spank_container.install import InstallOptions, install, uninstall
-from spank_container.install.facts import check_same_release, check_venv, compile_plugin
+from spank_container.install.compile import compile_plugin, compile_shifter
+from spank_container.install.facts import check_same_release, check_venv
 from spank_container.slurm.release import SlurmRelease, release_of_headers
 
 REAL_INCLUDE = Path("/usr/include")
 CONFIG = Path("etc/spank-container/config.toml")
+VENV = sys.prefix.removeprefix("/")
 
 
 @pytest.fixture
@@ -52,6 +55,7 @@ def test_everything_stands_where_the_layout_says(options: InstallOptions) -> Non
     for program in (b"spank-container", b"shifterimg"):
         assert modes.pop(f"opt/spank-container/bin/{program.decode()}").endswith(b"/bin/" + program)
     assert modes.pop("usr/local/bin/spank-container").endswith(b"/opt/spank-container/bin/spank-container")
+    assert modes.pop(f"{VENV}/lib/spank-container") == b"/opt/spank-container/container"
     modes.pop("usr/include")
     assert modes == {
         "etc/slurm/epilog.d/50-spank-container": b"755",
@@ -60,6 +64,7 @@ def test_everything_stands_where_the_layout_says(options: InstallOptions) -> Non
         "etc/slurm/spank-container.slurm.conf": b"644",
         "etc/spank-container/config.toml": b"644",
         "opt/spank-container/bin/shifter": b"755",
+        "opt/spank-container/container/bin/shifter": b"755",
         "opt/spank-container/lib/systemd/system/spank-container-sweep.service": b"644",
         "opt/spank-container/lib/systemd/system/spank-container-sweep.timer": b"644",
         f"opt/spank-container/lib/slurm-{release}/spank_container.so": b"755",
@@ -85,6 +90,7 @@ def test_the_plugin_is_one_that_slurm_takes(options: InstallOptions) -> None:
 
 def test_the_same_source_compiles_to_the_same_bytes() -> None:
     assert compile_plugin(REAL_INCLUDE) == compile_plugin(REAL_INCLUDE)
+    assert compile_shifter() == compile_shifter()
 
 
 def test_a_second_run_changes_nothing_and_says_so(options: InstallOptions) -> None:
@@ -283,6 +289,19 @@ def test_a_compiler_that_fails_is_quoted(tmp_path: Path) -> None:
     (tmp_path / "slurm/spank.h").write_text("#error this is no spank.h\n")
     with pytest.raises(SiteError, match=r"compiling the plugin: .* this is no spank.h"):
         compile_plugin(tmp_path)
+
+
+def test_without_a_static_c_library_the_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a compiler that is asked for one that is not there."""
+    (tmp_path / "cc").write_text('#!/bin/sh\nexec gcc "$@" -nodefaultlibs -L/nowhere -l:-lc\n')
+    (tmp_path / "cc").chmod(0o755)
+    monkeypatch.setattr("spank_container.install.compile.PATH", f"{tmp_path}:{os.defpath}")
+    with pytest.raises(SiteError) as caught:
+        compile_shifter()
+    assert caught.value.report() == (
+        "compiling the container's shifter: there is no static C library\n"
+        "hint: install it (Debian: libc6-dev, RHEL: glibc-static)"
+    )
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"version": 1}', '{"version": 1, "written": [], "folders": []}', "\x00"])
