@@ -29,13 +29,13 @@ def parse_address(text: str) -> Address:
     """Raises ParseError for what is no address."""
     if text.startswith("unix:/"):
         path = text.removeprefix("unix:")
-        if len(path.encode()) <= _LONGEST_PATH and "\0" not in path:
+        if path.isprintable() and len(path.encode()) <= _LONGEST_PATH:
             return Address(path=path)
         raise _no_address(text)
     host, port = text, str(DEFAULT_PORT)
     if ":" in text and not text.endswith("]"):
         host, _, port = text.rpartition(":")
-    if not _HOST.fullmatch(host) or not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
+    if not _HOST.fullmatch(host) or not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
         raise _no_address(text)
     return Address(host=host.strip("[]"), port=int(port))
 
