@@ -239,3 +239,8 @@ _ODD = ["\0", "\n", "\x1b", "\u202e", "\udcff", "\ud800", "日", "\u0301", "\U00
 _PIECES = st.sampled_from([*_WORDS, *_ODD, *'/:;,=@.%[]() \t"'])
 ANY_TEXT = st.text(st.characters(), max_size=60)
 TYPED = ANY_TEXT | st.lists(_PIECES | ANY_TEXT, max_size=14).map("".join)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TYPED,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TYPED, inner, max_size=3),
+    max_leaves=8,
+)

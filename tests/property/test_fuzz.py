@@ -3,51 +3,34 @@
 from __future__ import annotations
 
 import json
-from itertools import islice
+import os
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
 
+from attempts import attempt
 from hypothesis import example, given
 from hypothesis import strategies as st
-from strategies import TYPED
+from strategies import JSON, TYPED
 
-from spank_container.errors import NodeError, ParseError, SiteError, SpankContainerError, UserError
-from spank_container.facts import _cpus_per_node, _expand
-from spank_container.plan import identity
-from spank_container.request import job_from_environment, parse_request, parse_volume_options
-from spank_container.site_config import compile_config, read_compiled, validate_config
-from spank_container.values.host_facts import Account, Group
+from spank_container.environment_file import read_environment_file
+from spank_container.errors import ParseError, UserError
+from spank_container.request import parse_request, parse_volume_options
 from spank_container.values.image_ref import parse_digest, parse_image_ref
 from spank_container.values.size import format_size, parse_size
-from spank_container.values.volume import host_path, is_protected, parse_volumes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-T = TypeVar("T")
-LONG = 70_000  # more than Slurm carries for us
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | TYPED,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TYPED, inner, max_size=3),
-    max_leaves=8,
+from spank_container.values.task import (
+    THE_IMAGES,
+    check_variable_name,
+    parse_entrypoint,
+    parse_environment_file,
+    parse_variables,
+    parse_workdir,
+    with_value,
 )
-ALICE = Account("alice", 1001, 1001, "", "/home/alice", "/bin/sh")
+from spank_container.values.variables import is_protected_variable, is_variable_name
+from spank_container.values.volume import host_path, is_protected, parse_volumes
+from spank_container.values.writable import parse_writable
 
-
-def attempt(parse: Callable[[], T], refusal: type[SpankContainerError]) -> T | None:
-    """The value, or None after `refusal`, of which the report must be fit to be shown; nothing else may come out."""
-    try:
-        return parse()
-    except refusal as error:
-        lines = error.report().split("\n")
-        assert lines[0]
-        assert all(line.isprintable() for line in lines)
-        assert "".join(lines).encode()
-        if isinstance(error, ParseError):
-            assert max(map(len, lines)) < 200
-            assert lines[-1].startswith("hint: ")
-            assert lines[2].strip(" ~") == "^"
-        return None
+LONG = 70_000  # more than Slurm carries for us
 
 
 @given(TYPED)
@@ -66,7 +49,7 @@ def test_sizes(text: str) -> None:
 @example("docker:" + "a/" * LONG)
 @example("a" + "-" * LONG + "!")
 def test_image_references(text: str) -> None:
-    for typed in (text, f"docker:{text}", f"r.io/a:{text}", f"a@{text}"):
+    for typed in (text, f"docker:{text}", f"custom:{text}", f"r.io/a:{text}", f"a@{text}"):
         ref = attempt(lambda typed=typed: parse_image_ref(typed), ParseError)  # type: ignore[misc]
         assert ref is None or parse_image_ref(str(ref)) == ref
 
@@ -82,8 +65,9 @@ def test_digests(text: str) -> None:
 @example(";" * LONG)
 @example("/a:/b:perNodeCache=" + "," * LONG)
 @example("/" + "日\u0301" * LONG)
+@example('"' * LONG)
 def test_volumes(text: str) -> None:
-    for typed in (text, f"/a:/b:{text}", f"/a:/b:perNodeCache={text}", f"/a:/{text}"):
+    for typed in (text, f"/a:/b:{text}", f"/a:/b:perNodeCache={text}", f"/a:/{text}", f'"{text}"'):
         specs = attempt(lambda typed=typed: parse_volumes(typed), ParseError) or ()  # type: ignore[misc]
         for spec in specs:
             assert parse_volumes(str(spec)) == (spec,)
@@ -102,6 +86,63 @@ def test_paths_that_stand_alone(text: str) -> None:
     assert path is None or host_path(path) == path
 
 
+@given(TYPED)
+@example("/" * LONG)
+def test_writable_roots(text: str) -> None:
+    for typed in (text, f"/{text}"):
+        spec = attempt(lambda typed=typed: parse_writable(typed), ParseError)  # type: ignore[misc]
+        assert spec is None or parse_writable(str(spec)) == spec
+
+
+@given(st.lists(TYPED, max_size=4), st.dictionaries(TYPED, TYPED, max_size=2))
+def test_variables(texts: list[str], environment: dict[str, str]) -> None:
+    for name in texts:
+        attempt(lambda name=name: check_variable_name(name), ParseError)  # type: ignore[misc]
+    typed = [*texts, *(f"A={text}" for text in texts)]
+    settings = attempt(lambda: parse_variables(with_value(one, environment) for one in typed), UserError) or ()
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        assert equals
+        assert is_variable_name(name)
+        assert not is_protected_variable(name)
+        assert b"\0" not in os.fsencode(value)
+
+
+@given(TYPED | st.lists(TYPED).map("\n".join))
+@example("A=1\n" * LONG)
+def test_environment_files(text: str) -> None:
+    for content in (text, f"A=1\r\n# {text}", f" B={text}"):
+        settings = attempt(lambda content=content: parse_environment_file(content, "file"), UserError)  # type: ignore[misc]
+        assert settings is None or attempt(lambda settings=settings: parse_variables(settings), UserError) is not None  # type: ignore[misc]
+
+
+@given(st.binary(max_size=80), TYPED)
+def test_files_of_variables(content: bytes, name: str) -> None:
+    """Any bytes in one, and any name of one."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "file").write_bytes(content)
+        attempt(lambda: read_environment_file(f"{folder}/file"), UserError)
+        attempt(lambda: read_environment_file(f"{folder}/{name}"), UserError)
+
+
+@given(TYPED)
+@example("/proc" + "/self" * 100)
+@example("/" * LONG)
+def test_working_directories(text: str) -> None:
+    for typed in (text, f"/{text}", f"//proc/{text}"):
+        path = attempt(lambda typed=typed: parse_workdir(typed), ParseError)  # type: ignore[misc]
+        if path is not None and path != THE_IMAGES:
+            assert path.startswith("/")
+            assert not f"{path}/".startswith("/proc/")
+            assert ".." not in path.split("/")
+
+
+@given(TYPED)
+def test_entrypoints(text: str) -> None:
+    word = attempt(lambda: parse_entrypoint(text), ParseError)
+    assert word is None or b"\0" not in os.fsencode(word)
+
+
 @given(TYPED | JSON.map(json.dumps))
 @example("[" * LONG)
 @example('{"a":' * 13_000)
@@ -110,57 +151,16 @@ def test_requests(text: str) -> None:
     attempt(lambda: parse_request(text), UserError)
 
 
-@given(JSON, JSON, JSON, JSON)
-def test_requests_with_the_right_keys(version: object, image: object, digest: object, volumes: object) -> None:
-    for number in (version, 1):
-        for listed in (volumes, [volumes]):
-            document = {"version": number, "image": image, "digest": digest, "volumes": listed}
-            request = attempt(lambda document=document: parse_request(json.dumps(document)), UserError)  # type: ignore[misc]
-            assert request is None or parse_request(request.to_json()) == request
+SOUND = {"version": 1, "image": "docker:docker.io/library/debian:trixie", "digest": f"sha256:{'0' * 64}", "volumes": []}
+MEMBERS = ["surroundings", "environment", "clear_environment", "workdir", "entrypoint", "writable", "joins", "typed"]
+FORGED = st.dictionaries(st.sampled_from([*SOUND, *MEMBERS]), JSON | st.lists(TYPED, max_size=3) | st.just(value=True))
 
 
-NAMES = ["SLURM_JOB_ID", "SLURM_JOB_UID", "SLURM_JOB_GID", "SLURM_JOB_WORK_DIR", "SLURM_STEP_ID", "SLURM_JOB_NODELIST"]
-
-
-@given(st.dictionaries(st.sampled_from(NAMES), TYPED | st.integers(0, 2**64).map(str)))
-def test_environments_of_hooks(environment: dict[str, str]) -> None:
-    attempt(lambda: job_from_environment(environment), NodeError)
-
-
-@given(TYPED)
-def test_node_lists(text: str) -> None:
-    for nodes in (text, f"n[{text}]", f"n[1-2,{text}]"):
-        names = attempt(lambda nodes=nodes: _expand(nodes), NodeError)  # type: ignore[misc]
-        assert names is None or len(names) <= 100_000
-
-
-@given(TYPED)
-def test_lists_of_cpus(text: str) -> None:
-    for cpus in (text, f"4(x{text})"):
-        attempt(lambda cpus=cpus: list(islice(_cpus_per_node(cpus), 1000)), NodeError)  # type: ignore[misc]
-
-
-TABLES = {"images": ["store"], "scratch": ["path", "max_size", "filesystems", "overcommit"], "container": ["tmp_size"]}
-
-
-@given(
-    st.fixed_dictionaries(
-        {}, optional={table: JSON | st.dictionaries(st.sampled_from(keys), JSON) for table, keys in TABLES.items()}
-    )
-)
-def test_configurations(document: dict[str, object]) -> None:
-    config = attempt(lambda: validate_config(document, Path("config.toml")), SiteError)
-    assert config is None or read_compiled(compile_config(config, [1])) == (config, [1])
-
-
-@given(st.lists(st.lists(TYPED | st.integers().map(str), min_size=3, max_size=7).map(":".join)).map("\n".join))
-def test_passwd_and_group_of_an_image(text: str) -> None:
-    passwd = identity.passwd(text, ALICE).split("\n")
-    group = identity.group(text, ALICE, [Group("alice", 1001)]).split("\n")
-    assert passwd[-1] == group[-1] == ""
-    assert all(line.count(":") == 6 for line in passwd[:-1])
-    assert all(line.count(":") == 3 for line in group[:-1])
-    assert [line for line in passwd if line.split(":")[:1] == ["alice"]] == ["alice:x:1001:1001::/home/alice:/bin/sh"]
+@given(FORGED)
+def test_forged_requests(forged: dict[str, object]) -> None:
+    """The members that a request has, with anything in them."""
+    request = attempt(lambda: parse_request(json.dumps(SOUND | forged)), UserError)
+    assert request is None or parse_request(request.to_json()) == request
 
 
 @given(st.text(), TYPED, st.integers(0, 100), st.integers(0, 100), st.text())

@@ -6,6 +6,7 @@ import json
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from attempts import attempt
 from hypothesis import assume, given
 from strategies import CONFIGS, FACTS, IMAGES, JOBS, REQUESTS
 
@@ -44,12 +45,9 @@ MOUNTS = Bind | MountTmpfs | AttachScratch | AttachTmp
 def test_any_plan_is_sound(
     request: JobRequest, job: Job, facts: HostFacts, image: ImageMeta, config: SiteConfig
 ) -> None:
-    try:
-        plan = build_plan(request, job, facts, image, config, CONTAINER)
-    except UserError as error:
-        assert error.hint
-        assume(condition=False)  # another one, so that most examples are plans
-        raise
+    plan = attempt(lambda: build_plan(request, job, facts, image, config, CONTAINER), UserError)
+    assume(plan)  # a refused one is followed by another, so that most examples are plans
+    assert plan
     check_plan(plan)
     check_order(plan)
     check_users_part(plan, request)
@@ -63,11 +61,9 @@ def test_any_plan_is_sound(
 def test_a_step_that_joins_its_job_mounts_nothing(
     request: JobRequest, facts: HostFacts, image: ImageMeta, config: SiteConfig
 ) -> None:
-    try:
-        plan = build_join(request, facts, image, config, STEP_PIN, CONTAINER.pin)
-    except UserError as error:
-        assert error.hint
-        return
+    plan = attempt(lambda: build_join(request, facts, image, config, STEP_PIN, CONTAINER.pin), UserError)
+    assume(plan)
+    assert plan
     assert plan.host == (JoinNamespace(CONTAINER.pin, STEP_PIN),)
     assert plan.inside == ()
     check_records(plan)
