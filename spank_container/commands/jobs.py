@@ -79,9 +79,15 @@ def _watching() -> Iterator[Waiting]:
     from spank_container.commands.show import progress  # noqa: PLC0415
     from spank_container.pinning import Waiting  # noqa: PLC0415
 
-    submitter = Path(f"/proc/{os.getppid()}/comm").read_text(encoding="utf-8").strip()
     with progress() as report:
-        yield Waiting(submitter != "sbatch", report)
+        yield Waiting(_submitter() != "sbatch", report)
+
+
+def _submitter() -> str:
+    try:
+        return Path(f"/proc/{os.getppid()}/comm").read_text(encoding="utf-8").strip()
+    except FileNotFoundError:  # a parent in another pid namespace has no number here
+        return ""
 
 
 def here() -> str:
