@@ -88,7 +88,7 @@ hint: name a folder that exists, that you may write, and that has room
 spank-container: --volume: there is no such flag
     /shared/alice:/data:rox
                         ^~~
-hint: ro, rw and perNodeCache=size=... are known
+hint: ro, rw and perNodeCache=size=... are known, with a : between them
 """,
     ),
     "a protected target": (
@@ -204,7 +204,7 @@ FORGERIES = {
 def forged(site: Cluster) -> dict[str, jobs.Job]:
     """The jobs of all forgeries, which ran at the same time on one node."""
     make_private_folder(site)
-    good = json.loads(site.run([PROGRAM, "submit", IMAGE]).stdout)
+    good = json.loads(site.run([PROGRAM, "submit", IMAGE]).stdout.splitlines()[0])
     site.run(FORGERY)
     for name, forgery in FORGERIES.items():
         text = forgery.text or json.dumps(good | forgery.members)
@@ -262,7 +262,7 @@ def test_a_forged_request_of_a_step_costs_nothing_but_the_step(forged_steps: Out
 @pytest.mark.parametrize("forged_text", ["", "garbage"])
 def test_a_variable_of_the_users_never_means_the_host(site: Cluster, forged_text: str) -> None:
     """What the plugin sets for a job, a user can set without it; no Prolog knows of that, so there is no container."""
-    text = forged_text or site.run([PROGRAM, "submit", IMAGE]).stdout.strip()
+    text = forged_text or site.run([PROGRAM, "submit", IMAGE]).stdout.splitlines()[0]
     done = site.run(["env", f"SLURM_SPANK_CONTAINER_REQUEST={text}", "srun", "hostname"])
     assert (done.returncode, done.stdout) == (1, "")
     assert "spank-container: the Prolog did not prepare this node" in done.stderr

@@ -276,6 +276,7 @@ def test_it_is_refused_at_submit(stocked: Cluster, what: str) -> None:
 
 def test_the_command_says_what_the_job_would_carry(stocked: Cluster) -> None:
     done = stocked.run([PROGRAM, "submit", IMAGE, "--image-env=A=b", "--image-workdir"])
+    assert done.returncode == 0, done.stderr
     json, *lines = done.stdout.splitlines()
     assert '"environment":["A=b"]' in json
     assert '"workdir":""' in json
