@@ -28,7 +28,10 @@ def encode(meta: ImageMeta) -> bytes:
 
 def decode(data: bytes) -> ImageMeta:
     """Raises ValueError, with the reason, for anything that `encode` does not give."""
-    found = json.loads(data)
+    try:
+        found = json.loads(data)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
     if not isinstance(found, dict) or found.get("version") != VERSION:
         raise ValueError(f"this is not version {VERSION} of an image's description")
     if found.keys() - {"access"} != _KEYS:
