@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spank_container.errors import UserError
 from spank_container.site_config import load_config
 from spank_container.state import StateDirectory
 
@@ -41,7 +43,9 @@ class NodeImage:
 
 
 def node_images(state: StateDirectory, config: SiteConfig) -> list[NodeImage]:
-    """All that are here in any way, by digest. Needs root, whose alone both places are."""
+    """All that are here in any way, by digest. Raises UserError for users, since both places are root's alone."""
+    if os.geteuid():
+        raise UserError("only root can see what this node has", hint="run it as root, or as an operator by sudo")
     from spank_container.executor.image_copies import ImageCopies  # noqa: PLC0415
     from spank_container.executor.image_mounts import mounted_images  # noqa: PLC0415
     from spank_container.values.size import parse_size  # noqa: PLC0415

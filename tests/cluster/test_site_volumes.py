@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
 from cluster.aftermath import assert_idle, assert_nothing_left
+from cluster.configuration import configured
 from cluster.output import sections, without_slurm
 
 from sandbox import jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterator
 
     from sandbox.cluster import Cluster
-    from sandbox.node import Node
 
-CONFIG = "/etc/spank-container/config.toml"
 LOG = "/var/log/spank-container.log"
 IMAGE = "--image=docker:busybox"
 RULES = """
@@ -50,19 +48,6 @@ ln -sfn /shared/aliased /alias
 mkdir -p /srv/links
 ln -sfn {leads_to} /srv/links/data
 """
-
-
-@contextlib.contextmanager
-def configured(nodes: Iterable[Node], change: Callable[[str], str]) -> Iterator[None]:
-    """With another configuration on these nodes; running jobs keep what they have."""
-    before = {node: node.sh(f"cat {CONFIG}") for node in nodes}
-    try:
-        for node, text in before.items():
-            node.sh(f"cat > {CONFIG} <<'END'\n{change(text)}\nEND")
-        yield
-    finally:
-        for node, text in before.items():
-            node.sh(f"cat > {CONFIG} <<'END'\n{text}\nEND")
 
 
 @pytest.fixture(scope="module")
