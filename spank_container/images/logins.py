@@ -7,7 +7,6 @@ image gateway, which has no home of the user's to look in. No password is ever a
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,6 +111,6 @@ def _decoded(auth: str) -> Login | None:
     """base64 of USER:PASSWORD, where the password may have colons of its own."""
     try:
         user, colon, password = base64.b64decode(auth, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, or no UTF-8 in it
         return None
     return Login(user, password) if colon else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import tempfile
@@ -14,8 +15,10 @@ from strategies import JSON, TYPED
 
 from spank_container.environment_file import read_environment_file
 from spank_container.errors import ParseError, UserError
+from spank_container.images.archives import _parse_source
+from spank_container.images.logins import _decoded
 from spank_container.request import parse_request, parse_volume_options
-from spank_container.values.image_ref import parse_digest, parse_image_ref
+from spank_container.values.image_ref import parse_digest, parse_image_ref, parse_imported_ref
 from spank_container.values.size import format_size, parse_size
 from spank_container.values.task import (
     THE_IMAGES,
@@ -50,8 +53,23 @@ def test_sizes(text: str) -> None:
 @example("a" + "-" * LONG + "!")
 def test_image_references(text: str) -> None:
     for typed in (text, f"docker:{text}", f"custom:{text}", f"r.io/a:{text}", f"a@{text}"):
-        ref = attempt(lambda typed=typed: parse_image_ref(typed), ParseError)  # type: ignore[misc]
-        assert ref is None or parse_image_ref(str(ref)) == ref
+        for parse in (parse_image_ref, parse_imported_ref):
+            ref = attempt(lambda typed=typed, parse=parse: parse(typed), ParseError)  # type: ignore[misc]
+            assert ref is None or parse_image_ref(str(ref)) == ref
+
+
+@given(TYPED)
+def test_files_of_images(text: str) -> None:
+    for typed in (text, f"oci:{text}", f"oci-archive:{text}"):
+        source = attempt(lambda typed=typed: _parse_source(typed), ParseError)  # type: ignore[misc]
+        assert source is None or ":".join(source) == typed
+
+
+@given(TYPED | st.binary().map(lambda raw: base64.b64encode(raw).decode()))
+def test_logins(text: str) -> None:
+    """As they stand in a user's auth.json."""
+    login = _decoded(text)
+    assert login is None or ":" not in login.user
 
 
 @given(TYPED)
