@@ -43,9 +43,9 @@ def open_sources(ops: Sequence[InsideOp], rules: SourceRules) -> dict[str, int]:
 def _open_source(op: Bind, rules: SourceRules) -> int:
     try:
         with mounts.closing(_open_as_owner(op)) as source:
-            read_only = op.read_only or (bool(op.owner) and _judge_source(op, source, rules))
-            attributes = mounts.HARMLESS if not op.devices else 0
-            return mounts.clone_tree(source, attributes=attributes | (mounts.READ_ONLY if read_only else 0))
+            forced = bool(op.owner) and _judge_source(op, source, rules)  # always: it refuses as well
+            attributes = (0 if op.devices else mounts.HARMLESS) | (mounts.READ_ONLY if op.read_only or forced else 0)
+            return mounts.clone_tree(source, attributes=attributes)
     except OSError as error:
         if (op.owner or op.optional) and error.errno in _USERS_FAULT:
             raise unreachable(op.source, error) from error
@@ -53,7 +53,10 @@ def _open_source(op: Bind, rules: SourceRules) -> int:
 
 
 def _judge_source(op: Bind, source: int, rules: SourceRules) -> bool:
-    """Whether the site wants it read-only; by where the open descriptor really is, past every link of the user's."""
+    """Whether the site wants it read-only; by where the open descriptor really is, past every link of the user's.
+
+    Raises UserError for what is neither a folder nor a file, and for what the site does not allow.
+    """
     mode = os.fstat(source).st_mode
     if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
         raise UserError(f"--volume: {op.source} is neither a folder nor a file", hint="name a folder or a file")

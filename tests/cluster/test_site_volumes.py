@@ -150,9 +150,10 @@ def test_what_is_refused_at_submit(ruled: Cluster, source: str, refusal: str) ->
     assert (done.returncode, done.stdout) == (1, "")
 
 
-def test_a_link_that_leads_elsewhere_on_a_node(ruled: Cluster) -> None:
+@pytest.mark.parametrize("flag", ["", ":ro"])
+def test_a_link_that_leads_elsewhere_on_a_node(ruled: Cluster, flag: str) -> None:
     """What the login node could not know fails the job there, in words, and leaves the node in service."""
-    options = (IMAGE, "--volume=/srv/links/data:/x")
+    options = (IMAGE, f"--volume=/srv/links/data:/x{flag}")
     job = ruled.sbatch("#!/bin/sh\nsrun ls /x; echo it runs", "--nodelist=n1", *options)
     assert (job.state, job.exit_code) == ("FAILED", 1)
     assert f"--volume: /srv/links/data leads to /shared/allowed/secret/of: {IN_SECRET}\n" in job.output

@@ -210,11 +210,12 @@ def test_a_source_that_the_user_cannot_reach_is_refused(node: Node) -> None:
 
 
 @isolated
-def test_a_source_that_is_no_folder_and_no_file_is_refused(node: Node) -> None:
+@pytest.mark.parametrize("flag", ["", ":ro"])
+def test_a_source_that_is_no_folder_and_no_file_is_refused(node: Node, flag: str) -> None:
     os.mkfifo(node.path / "work/fifo", 0o666)
     hint = "hint: name a folder or a file\n"
     for source in (node.path / "work/fifo", Path("/dev/null")):
-        text = failed_text(node, node.environment(volumes=(f"{source}:/data",)))
+        text = failed_text(node, node.environment(volumes=(f"{source}:/data{flag}",)))
         assert text == f"--volume: {source} is neither a folder nor a file\n{hint}"
 
 
