@@ -11,6 +11,7 @@ from pathlib import Path
 
 from spank_container.doctor.findings import Finding, exit_code, to_json, to_text
 from spank_container.doctor.node import check_kernel, check_tools
+from spank_container.doctor.site import check_site
 from spank_container.doctor.slurm import check_slurm
 from spank_container.doctor.state import check_configuration, check_state, check_store
 from spank_container.install import InstallOptions
@@ -29,6 +30,7 @@ def check() -> tuple[Finding, ...]:
         *configuration,
         *check_slurm(_installed()),
         *check_store(Path(config.images.store)),
+        *check_site(config),
         *check_state(),
     )
 

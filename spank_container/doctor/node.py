@@ -19,7 +19,7 @@ _OLDEST_KERNEL = (5, 14)
 _NEEDED = ("squashfs", "overlay", "tmpfs")
 # What it is for, and where it is: Debian's package, RHEL's.
 _PROGRAMS = {
-    "sqfstar": ("converts images; needed where images are pulled", "squashfs-tools 4.5 or later"),
+    "mksquashfs": ("converts images; needed where images are pulled", "squashfs-tools 4.5 or later"),
     "skopeo": ("talks to registries; needed where images are pulled and where jobs are submitted", "skopeo"),
 }
 _MAKERS = {"xfs": ("mkfs.xfs", "xfsprogs"), "ext4": ("mkfs.ext4", "e2fsprogs")}
