@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from spank_container.errors import NodeError
@@ -30,6 +30,8 @@ from spank_container.state import ContainerDirectory, Journal, StateDirectory
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from spank_container.executor.scratch import Promises
+
 _LONGEST_BUILD = 120  # seconds; a home directory that is mounted on demand may take its time
 
 
@@ -40,12 +42,13 @@ class _Site:
     state: StateDirectory
     directory: ContainerDirectory
     node: str
-    made: dict[str, int]
+    made: dict[str, int] = field(default_factory=dict)
+    promises: Promises | None = None
 
 
 def apply(plan: MountPlan, state: StateDirectory, directory: ContainerDirectory, node: str) -> None:
     """Apply the whole plan. On an error what was done stays, journalled; the caller undoes it."""
-    site = _Site(state, directory, node, {})
+    site = _Site(state, directory, node)
     journal = Journal(directory)
     with _closing_all(site.made):
         for index, op in enumerate(plan.host):
@@ -55,20 +58,23 @@ def apply(plan: MountPlan, state: StateDirectory, directory: ContainerDirectory,
 
 
 def _apply_host_op(op: HostOp, index: int, plan: MountPlan, site: _Site) -> None:
+    def note(text: str) -> None:
+        Journal(site.directory).begin(index, text)
+
     match op:
         case MountImage():
             lease_image(site.state, op)
         case MakeScratch():
-            from spank_container.executor.scratch import make_scratch  # noqa: PLC0415  # most jobs want no cache
+            from spank_container.executor.scratch import Promises, make_scratch  # noqa: PLC0415  # most want no cache
 
-            file_name = f"spank-container-{site.directory.name}-{site.node}-{op.name}.{op.filesystem}"
-            journal = Journal(site.directory)
-            site.made[op.name] = make_scratch(op, file_name, lambda path: journal.begin(index, path))
+            name = f"spank-container-{site.directory.name}-{site.node}-{op.name}"
+            site.promises = site.promises or Promises()
+            site.made[op.name] = make_scratch(op, name, site.promises, note)
         case MakeTmp():
             from spank_container.executor.private_tmp import make_tmp  # noqa: PLC0415  # likewise
 
             name = f"spank-container-{site.directory.name}-"
-            site.made[TMP] = make_tmp(op, name, lambda path: Journal(site.directory).begin(index, path))
+            site.made[TMP] = make_tmp(op, name, note)
         case PinNamespace():
             _build_and_pin(op, plan, site)
         case JoinNamespace():

@@ -6,14 +6,12 @@ The configuration of today is never asked: what is undone is what was done.
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spank_container.errors import BusyError, NodeError
 from spank_container.executor.image_mounts import release_image
 from spank_container.kernel import mounts, namespace
-from spank_container.kernel.credentials import acting_as, credentials
 from spank_container.plan.ops import HostOp, JoinNamespace, MakeScratch, MakeTmp, MountImage, PinNamespace
 from spank_container.state import Journal
 
@@ -58,7 +56,10 @@ def _undo_op(op: HostOp, note: str, state: StateDirectory) -> None:
         case MountImage():
             release_image(state, op)
         case MakeScratch():
-            _remove_backing_file(op, note)
+            if note:
+                from spank_container.executor.backing_file import remove_folder  # noqa: PLC0415  # only after a crash
+
+                remove_folder(note)
         case MakeTmp():
             from spank_container.executor.private_tmp import remove_tmp  # noqa: PLC0415  # few sites have it
 
@@ -69,13 +70,6 @@ def _undo_op(op: HostOp, note: str, state: StateDirectory) -> None:
             mounts.unmount(op.pin)
         case JoinNamespace():
             mounts.unmount(op.pin)  # who is in there may belong to the job's other steps
-
-
-def _remove_backing_file(op: MakeScratch, path: str) -> None:
-    """Only a crash between its making and its unlinking leaves the file; the user may have removed it, too."""
-    if path:
-        with acting_as(credentials(() if op.by_site else op.owner)), contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
 
 
 def _verify(directory: ContainerDirectory) -> None:

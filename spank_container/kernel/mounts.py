@@ -95,6 +95,12 @@ def open_no_magic(path: str, flags: int) -> int:
     return syscalls.openat2(syscalls.AT_FDCWD, path, flags, syscalls.RESOLVE_NO_MAGICLINKS)
 
 
+def open_without_links(path: str, flags: int) -> int:
+    """open(2), but ELOOP where any part of the path is a symlink."""
+    resolve = syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_NO_MAGICLINKS
+    return syscalls.openat2(syscalls.AT_FDCWD, path, flags, resolve)
+
+
 def bind(source: str, target: str) -> None:
     """Bind one file on another, in this namespace: for the pin, which mount(2) and nsfs want by path."""
     with closing(syscalls.open_tree(syscalls.AT_FDCWD, source, syscalls.OPEN_TREE_CLONE)) as tree:
@@ -116,6 +122,29 @@ def is_mount_point(path: str) -> bool:
     """Whether something is mounted on `path` itself; false where there is no such path."""
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
         return any(line.split(" ", 5)[4] == path for line in mounts)
+
+
+def filesystem_type(descriptor: int) -> str:
+    """As mountinfo has it: ext4, nfs4, fuse.sshfs."""
+    return _mountinfo(descriptor)[1]
+
+
+def fuse_server(descriptor: int) -> int:
+    """The uid of who serves the FUSE file system that the open file is on; 0 for root, and for every other kind."""
+    _, kind, options = _mountinfo(descriptor)
+    found = [option for option in options.split(",") if option.startswith("user_id=")]
+    return int(found[0].removeprefix("user_id=")) if kind.startswith("fuse") and found else 0
+
+
+def _mountinfo(descriptor: int) -> tuple[str, str, str]:
+    """Where it is mounted, the type and the options of the file system that the open file is on; proc(5)."""
+    with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as info:
+        number = next(line.split()[1] for line in info if line.startswith("mnt_id:"))
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
+        line = next(line for line in mounts if line.split(" ", 1)[0] == number)
+    front, _, back = line.partition(" - ")
+    kind, _, options = back.split(" ", 2)
+    return front.split(" ")[4], kind, options.strip()
 
 
 def unmount(path: str) -> None:

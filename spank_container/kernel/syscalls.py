@@ -14,6 +14,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 _libc.unshare.argtypes = [ctypes.c_int]
 _libc.umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
+_libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
 
 AT_FDCWD = -100
 AT_SYMLINK_NOFOLLOW = 0x100
@@ -73,6 +74,11 @@ def unshare(flags: int) -> None:
 
 def umount2(path: str, flags: int = 0) -> None:
     _checked(_libc.umount2(os.fsencode(path), flags))
+
+
+def fallocate(descriptor: int, size: int) -> None:
+    """Not os.posix_fallocate, which writes zeros where the file system cannot reserve."""
+    _checked(_libc.fallocate(descriptor, 0, 0, size))
 
 
 def pivot_root(new_root: str, put_old: str) -> None:

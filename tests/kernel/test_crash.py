@@ -153,33 +153,3 @@ def start_waiting(*enter: str) -> subprocess.Popen[bytes]:
     assert process.stdout
     assert process.stdout.readline() == b"here\n"
     return process
-
-
-@isolated
-def test_a_named_backing_file_is_removed_after_a_crash(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    """NFS and Lustre have no O_TMPFILE, and neither can be had here: the kernel's refusal is played."""
-    real_open, real_unlink = os.open, os.unlink
-
-    def without_tmpfile(path: str, flags: int, *args: int, **kwargs: int) -> int:
-        if flags & os.O_TMPFILE == os.O_TMPFILE:
-            raise OSError(95, "Operation not supported")
-        return real_open(path, flags, *args, **kwargs)
-
-    def dying_unlink(path: str, **kwargs: int) -> None:
-        if "spank-container-7" in str(path):
-            os.kill(os.getpid(), signal.SIGKILL)
-        real_unlink(path, **kwargs)
-
-    environment = node.environment(volumes=volumes(node))
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "open", without_tmpfile)
-        node.prolog(environment)
-        assert list((node.path / "work").iterdir()) == []
-        node.epilog(environment)
-        patch.setattr(os, "unlink", dying_unlink)
-        assert die_in_child(lambda: node.prolog(environment)) == signal.SIGKILL
-    (left,) = (node.path / "work").iterdir()
-    assert left.name == "spank-container-7-n1-cache1.xfs"
-    assert left.stat().st_uid == 2001
-    node.epilog(environment)
-    node.wait_until_clean()
