@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from spank_container.state import ContainerDirectory, StateDirectory
     from spank_container.values.host_facts import HostFacts
     from spank_container.values.image_meta import ImageMeta
+    from spank_container.values.image_ref import Digest
     from spank_container.values.job import Job
 
 
@@ -52,8 +53,16 @@ def _plan_join(
         raise UserError("this job has no container here that a step could join", hint="give this srun an --image")
     of_job = parse_request(record.request)
     request = replace(request, image=of_job.image, typed=of_job.typed)
-    plan = build_join(request, facts, _image(request, facts, config), config, str(directory.pin), str(joined.pin))
+    image = _image_in_use(Store(Path(config.images.store)), request.image.digest)
+    plan = build_join(request, facts, image, config, str(directory.pin), str(joined.pin))
     return replace(record, plan=plan, request=request.to_json())
+
+
+def _image_in_use(store: Store, digest: Digest) -> ImageMeta:
+    """Even one that was removed since the job began."""
+    parts = [(part, kind) for part in (store, store.private) for kind in ("json", "removed")]
+    there = (part.meta(digest, kind) for part, kind in parts if part.beside(digest, kind).exists())
+    return next(there, None) or store.meta(digest)  # which says what is right for an absent one
 
 
 def _image(request: JobRequest, facts: HostFacts, config: SiteConfig) -> ImageMeta:

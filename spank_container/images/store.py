@@ -93,9 +93,12 @@ class Store:
         except PermissionError:  # a user asks for what is private
             return False
 
-    def meta(self, digest: Digest) -> ImageMeta:
-        """UserError when the image is not in the store, SiteError when its description is broken."""
-        path = self.beside(digest, "json")
+    def meta(self, digest: Digest, kind: str = "json") -> ImageMeta:
+        """UserError when the image is not in the store, SiteError when its description is broken.
+
+        With "removed" as `kind` it is an image's that is gone for new jobs, but not for those that run in it.
+        """
+        path = self.beside(digest, kind)
         meta = self._described(path, digest)
         if (meta.access is None) != (self.whole is None):
             raise _broken(path, "it does not say who may use it, or says it in the wrong place")

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from kernel.miniature import in_container, isolated
 
+from spank_container.images.removal import remove
+from spank_container.images.store import Store
+
 if TYPE_CHECKING:
     from kernel.miniature import Node
 
@@ -59,6 +62,17 @@ def test_slurm_s_own_tmp_is_carried_in_as_for_the_job(node: Node) -> None:
 def test_its_image_is_the_jobs_whatever_it_says(node: Node) -> None:
     node.prolog(node.environment(image="one"))
     joined = step(node, node.environment(image="two"))
+    assert f"SHIFTER_IMAGE={node.images['one']}" in records(joined)
+
+
+@isolated
+def test_its_image_may_be_removed_meanwhile(node: Node) -> None:
+    node.prolog(node.environment())
+    store, digest = Store(node.path / "store"), node.images["one"]
+    remove(store, digest)
+    joined = step(node, node.environment())
+    store.beside(digest, "removed").rename(store.beside(digest, "json"))  # other tests have the same store
+    assert joined.is_ready()
     assert f"SHIFTER_IMAGE={node.images['one']}" in records(joined)
 
 
