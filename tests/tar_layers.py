@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import tarfile
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+import tempfile
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from spank_container.images.flatten import merge, write_tar
-from spank_container.images.layers import Blob, opened
+from spank_container.images.findings import Finder
+from spank_container.images.flatten import flatten as flatten_once
+from spank_container.images.flatten import foresee_root
+from spank_container.images.inflate import BROKEN, inflated
+from spank_container.images.layers import Blob, Layer, opened
+from spank_container.images.merge import merge, write_merged
+from spank_container.images.sight import UnforeseenError
+from spank_container.images.tar_writer import TarWriter
 from spank_container.values.image_ref import Digest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from spank_container.images.members import Member as Root
 
 Member = tuple[tarfile.TarInfo, bytes]
 
@@ -58,8 +67,16 @@ def blobs_of(layers: Sequence[bytes], path: Path) -> list[Blob]:
         digest = digest_of(data)
         file = path / digest.replace(":", "-")
         file.write_bytes(data)
-        blobs.append(Blob(digest, len(data), file))
+        blobs.append(Blob(digest, diff_id_of(data), len(data), file))
     return blobs
+
+
+def diff_id_of(data: bytes) -> Digest:
+    """Of the archive in a blob; where that cannot be decompressed, nobody gets to compare it."""
+    try:
+        return digest_of(inflated(io.BytesIO(data)).read())
+    except BROKEN:
+        return digest_of(b"")
 
 
 @dataclass(slots=True)
@@ -69,29 +86,68 @@ class Flattened:
     tree: dict[str, tarfile.TarInfo] = field(default_factory=dict)
     content: dict[str, bytes] = field(default_factory=dict)
     names: dict[str, frozenset[str]] = field(default_factory=dict)
-    captured: dict[str, bytes] = field(default_factory=dict)
+    captured: dict[str, str] = field(default_factory=dict)
     root_mode: int = 0
+    once: bool = True
 
 
 def flatten(*layers: bytes, path: Path) -> Flattened:
-    """The stream, read by tarfile; it must name a parent before a child, and nothing twice."""
-    sink = io.BytesIO()
-    with ExitStack() as stack:
-        open_layers = [stack.enter_context(opened(blob)) for blob in blobs_of(layers, path)]
-        flat = merge(open_layers)
-        captured = write_tar(flat, open_layers, sink)
-    found = Flattened(captured=captured, root_mode=flat.root.mode)
-    sink.seek(0)
-    with tarfile.open(fileobj=sink, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
+    """By both ways, which must agree wherever one reading is enough."""
+    once, twice = _written(layers, path, _once), _written(layers, path, _twice)
+    assert twice is not None
+    if once is None:
+        return replace(twice, once=False)
+    assert once.tree.keys() == twice.tree.keys()
+    for name in once.tree:
+        assert _seen(once, name) == _seen(twice, name)
+    assert (once.captured, once.root_mode) == (twice.captured, twice.root_mode)
+    return once
+
+
+def _seen(found: Flattened, name: str) -> tuple[object, ...]:
+    """What is at `name`, whichever of a file's names comes first."""
+    info = found.tree[name]
+    if info.islnk():
+        info = found.tree[info.linkname]
+    attributes = (info.type, info.mode, info.uid, info.gid, info.mtime, info.linkname)
+    xattrs = {key: value for key, value in info.pax_headers.items() if "xattr" in key}
+    return (*attributes, xattrs, found.names.get(name), found.content.get(name))
+
+
+def _once(layers: list[Layer], sink: TarWriter, finder: Finder) -> Root:
+    return flatten_once(layers, foresee_root(layers), sink, finder).root
+
+
+def _twice(layers: list[Layer], sink: TarWriter, finder: Finder) -> Root:
+    flat = merge(layers)
+    write_merged(flat, layers, sink, finder)
+    return flat.root
+
+
+def _written(
+    layers: Sequence[bytes], path: Path, write: Callable[[list[Layer], TarWriter, Finder], Root]
+) -> Flattened | None:
+    """The stream, read by tarfile; None where one reading is not enough."""
+    finder = Finder()
+    with opened(blobs_of(layers, path)) as open_layers, tempfile.TemporaryFile() as sink:
+        try:
+            root = write(open_layers, TarWriter(sink.fileno()), finder)
+        except UnforeseenError:
+            return None
+        data = os.pread(sink.fileno(), os.fstat(sink.fileno()).st_size, 0)
+    captured = {"etc/passwd": finder.passwd, "etc/group": finder.group}
+    found = Flattened(captured={name: text for name, text in captured.items() if text}, root_mode=root.mode)
+    stream = io.BytesIO(data)
+    with tarfile.open(fileobj=stream, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
         for info in archive:
             _take(found, archive, info)
-    assert sink.getvalue()[sink.tell() - 512 :] == bytes(1024), "something stands after the end"
+    assert data[stream.tell() - 512 :] == bytes(1024), "something stands after the end"
+    parents = {name.rpartition("/")[0] for name in found.tree} - {""}
+    assert all(found.tree[parent].isdir() for parent in parents)
     return found
 
 
 def _take(found: Flattened, archive: tarfile.TarFile, info: tarfile.TarInfo) -> None:
-    parent = info.name.rpartition("/")[0]
-    assert not parent or found.tree[parent].isdir(), f"{info.name} comes before its folder"
     assert info.name not in found.tree, f"{info.name} comes twice"
     found.tree[info.name] = info
     if info.isreg():

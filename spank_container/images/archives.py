@@ -27,8 +27,8 @@ from spank_container.values.image_ref import Digest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from spank_container.images.convert import Progress
     from spank_container.images.image_config import Configuration, Manifest
-    from spank_container.images.pull import Progress
     from spank_container.images.store import Store
     from spank_container.values.image_meta import ImageMeta
     from spank_container.values.image_ref import ImportedRef

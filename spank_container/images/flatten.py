@@ -1,138 +1,145 @@
-"""The layers of an image as one tar stream, without a tree on disk and without root.
+"""The layers of an image as one tar stream, without a tree on disk and without root: each is read once.
 
-First the headers of all layers are read, bottom up, and decide which member of which layer is at which path; then
-the directories, links and pipes are written, and then the files' content as it passes by, layer for layer. Memory
-grows with the number of members, never with their size.
+From the top layer down, what is seen of a layer is written while it passes by; the directories come last, when it is
+known from which layer their attributes are. Memory grows with the number of paths, never with the size of files.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from itertools import groupby
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from spank_container.errors import UserError
-from spank_container.images.layers import CHUNK, LayerError
-from spank_container.images.members import Kind, Member, read_members
-from spank_container.images.tar_header import END, padding, tar_header
-from spank_container.images.tree import Directory, Leaf, Tree
+from spank_container.images.layers import LayerError
+from spank_container.images.members import Kind, Member, Whiteout, content, read_members
+from spank_container.images.sight import Sight, UnforeseenError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from spank_container.images.layers import Layer, LayerStream
-    from spank_container.images.members import Content
+    from spank_container.images.tar_writer import TarWriter
 
 _LARGEST_TREE = 1 << 40
-_LARGEST_CAPTURE = 64 << 10
-_CAPTURED = frozenset({"etc/passwd", "etc/group"})
-_ZEROS = bytes(CHUNK)
+
+
+class Watcher(Protocol):
+    """Who wants to see the content of some files as it passes by; `paths` are the names of one file."""
+
+    def wants(self, paths: Sequence[str], size: int) -> bool: ...
+
+    def take(self, paths: Sequence[str], content: bytes) -> None: ...
+
+
+def foresee_root(layers: Sequence[Layer]) -> Member:
+    """The root's attributes, which are needed before anything is read: it stands first in a layer or, mostly, nowhere.
+
+    What is wrong with a layer is found again, and said, when it is read.
+    """
+    for layer in reversed(layers):
+        try:
+            with layer.stream() as stream:
+                first = next(read_members(stream), None)
+        except LayerError:
+            continue
+        if isinstance(first, Member) and not first.path:
+            return first
+    return Member("", Kind.DIRECTORY)
+
+
+def flatten(layers: Sequence[Layer], root: Member, sink: TarWriter, watcher: Watcher) -> Sight:
+    """Write all but the root; UserError names the layer and the member that is no good.
+
+    UnforeseenError when reading once is not enough for these layers, or `root` is not the root's.
+    """
+    writer = _Flattener(sink, watcher)
+    for number in reversed(range(len(layers))):
+        try:
+            with layers[number].stream() as stream:
+                writer.write_layer(number, stream)
+        except LayerError as error:
+            raise refused(layers[number], error) from error
+    if writer.sight.root != root:
+        raise UnforeseenError("the root does not stand first in its layer")
+    for directory in writer.sight.directories():
+        sink.entry(directory)
+    sink.end()
+    return writer.sight
 
 
 @dataclass(slots=True)
-class File:
-    """A regular file with all its names, sorted."""
+class _Leaf:
+    """What a path of the present layer is; `written` as which path, if it was."""
 
-    layer: int
     member: Member
-    paths: list[str] = field(default_factory=list)
+    written: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Flat:
-    """What is to be written: `entries` have no content, `files` stand in the order of their content in the layers."""
+@dataclass(slots=True)
+class _Flattener:
+    sink: TarWriter
+    watcher: Watcher
+    sight: Sight = field(default_factory=Sight)
+    size: int = 0
 
-    root: Member
-    entries: Sequence[Member]
-    files: Sequence[File]
+    def write_layer(self, number: int, stream: LayerStream) -> None:
+        leaves: dict[str, _Leaf] = {}
+        for found in read_members(stream):
+            if isinstance(found, Whiteout):
+                self.sight.hide(number, found)
+            elif found.kind is Kind.HARD_LINK:
+                leaves[found.path] = self._link(number, found, leaves.get(found.target))
+            elif found.kind is Kind.DIRECTORY:
+                self.sight.shows(number, found)
+            else:
+                seen = self.sight.shows(number, found)
+                leaves[found.path] = _Leaf(found, found.path if seen else "")
+                if seen:
+                    self._write(found, stream)
 
-    @property
-    def size(self) -> int:
-        """How many bytes all files have together."""
-        return sum(file.member.content.size for file in self.files)
+    def _write(self, member: Member, stream: LayerStream) -> None:
+        if member.kind is Kind.FILE:
+            self.size += member.size
+            check_size(self.size)
+            self.sink.file(member, watched(self.watcher, [member.path], stream, member))
+        elif member.kind is not Kind.DEVICE:
+            self.sink.entry(member)
 
-    @property
-    def newest(self) -> int:
-        """The latest time of any member."""
-        members = (*self.entries, *(file.member for file in self.files))
-        return max((member.mtime for member in members), default=0)
-
-
-def merge(layers: Sequence[Layer], on_layer: Callable[[int], None] = lambda _: None) -> Flat:
-    """Read all headers, from the bottom layer up; UserError names the layer and the member that is no good."""
-    tree = Tree()
-    for number, layer in enumerate(layers):
-        try:
-            with layer.stream() as stream:
-                members = read_members(stream)
-            tree.apply(number, members)
-        except LayerError as error:
-            raise UserError(f"layer {layer.digest}: {error}", hint="the image has to be built again") from error
-        on_layer(number)
-    flat = _flat(tree)
-    if flat.size > _LARGEST_TREE:
-        raise UserError(f"the files of the image claim {flat.size} bytes", hint=f"{_LARGEST_TREE} at most")
-    return flat
-
-
-def _flat(tree: Tree) -> Flat:
-    entries: list[Member] = []
-    files: dict[Leaf, File] = {}
-    for path, node in tree.walk():
-        if isinstance(node, Directory):
-            entries.append(replace(node.member, path=path) if node.member else Member(path, Kind.DIRECTORY))
-        elif node.member.kind is Kind.FILE:
-            files.setdefault(node, File(node.layer, node.member)).paths.append(path)
-        elif node.member.kind is not Kind.DEVICE:
+    def _link(self, number: int, link: Member, target: _Leaf | None) -> _Leaf:
+        """A link is to what its target was when it was made: in the same layer it has passed by already."""
+        if target is None:
+            raise UnforeseenError(f"{link.path} is a hard link to something in another layer")
+        named = replace(target.member, path=link.path)
+        if not self.sight.shows(number, named):
+            return target
+        if named.kind is not Kind.FILE:
             # mksquashfs takes hard links to files only; a second symbolic link is the same to all who look.
-            entries.append(replace(node.member, path=path))
-    in_order = sorted(files.values(), key=lambda file: (file.layer, file.member.content.start))
-    return Flat(tree.root.member or Member("", Kind.DIRECTORY), entries, in_order)
+            if named.kind is not Kind.DEVICE:
+                self.sink.entry(named)
+        elif not target.written or self.watcher.wants([link.path], named.size):
+            raise UnforeseenError(f"{link.path} is a hard link to content that has passed by")
+        else:
+            self.sink.entry(Member(link.path, Kind.HARD_LINK, target=target.written))
+        return target
 
 
-def write_tar(
-    flat: Flat, layers: Sequence[Layer], sink: IO[bytes], on_bytes: Callable[[int], None] = lambda _: None
-) -> dict[str, bytes]:
-    """Write the stream to `sink`; the content of /etc/passwd and /etc/group comes back, where it is a small file.
-
-    The root is not in it: mksquashfs takes its attributes as options.
-    """
-    captured: dict[str, bytes] = {}
-    for entry in flat.entries:
-        sink.write(tar_header(entry))
-    for number, files in groupby(flat.files, key=lambda file: file.layer):
-        with layers[number].stream() as stream:
-            for file in files:
-                captured |= _write_file(stream, file, sink, on_bytes)
-    sink.write(END)
-    return captured
+def watched(
+    watcher: Watcher, paths: Sequence[str], stream: LayerStream, member: Member
+) -> Iterator[bytes | memoryview]:
+    """The content of a file, which `watcher` has seen if it wants to."""
+    data = content(stream, member)
+    if not watcher.wants(paths, member.size):
+        return data
+    whole = b"".join(data)
+    watcher.take(paths, whole)
+    return iter((whole,))
 
 
-def _write_file(stream: LayerStream, file: File, sink: IO[bytes], on_bytes: Callable[[int], None]) -> dict[str, bytes]:
-    wanted = _CAPTURED.intersection(file.paths) if file.member.content.size <= _LARGEST_CAPTURE else ()
-    kept = bytearray()
-    sink.write(tar_header(replace(file.member, path=file.paths[0])))
-    for data in _bytes_of(stream, file.member.content):
-        sink.write(data)
-        on_bytes(len(data))
-        if wanted:
-            kept += data
-    sink.write(padding(file.member.content.size))
-    for path in file.paths[1:]:
-        sink.write(tar_header(Member(path, Kind.HARD_LINK, target=file.paths[0])))
-    return dict.fromkeys(wanted, bytes(kept))
+def check_size(size: int) -> None:
+    """Of all files together: holes cost nothing, and an image of petabytes fits into a kilobyte."""
+    if size > _LARGEST_TREE:
+        raise UserError(f"the files of the image claim {size} bytes", hint=f"{_LARGEST_TREE} at most")
 
 
-def _bytes_of(stream: LayerStream, content: Content) -> Iterator[bytes]:
-    stream.seek(content.start)
-    position = 0
-    for offset, length in content.extents:
-        yield from _zeros(offset - position)
-        yield from stream.chunks(length)
-        position = offset + length
-    yield from _zeros(content.size - position)
-
-
-def _zeros(size: int) -> Iterator[bytes]:
-    for start in range(0, size, CHUNK):
-        yield _ZEROS[: size - start]
+def refused(layer: Layer, error: LayerError) -> UserError:
+    return UserError(f"layer {layer.digest}: {error}", hint="the image has to be built again")

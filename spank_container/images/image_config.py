@@ -86,6 +86,7 @@ class RuntimeConfig(_Document):
     workdir: Text | None = Field(alias="WorkingDir", default=None)
     user: Text | None = Field(alias="User", default=None)
     labels: dict[Text, Text] | None = Field(alias="Labels", default=None)
+    volumes: dict[Text, object] | None = Field(alias="Volumes", default=None)
 
 
 class RootFs(_Document):

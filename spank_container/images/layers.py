@@ -1,31 +1,29 @@
 """A layer as the registry gave it: a blob that is what its digest says, and the tar stream inside.
 
 Nothing is read from a blob before its digest was verified, and afterwards it is read through the same descriptor. The
-inflating is left to gzip(1) and zstd(1), which run beside us on another core; names, headers and rules are not known
-here.
+inflating runs ahead in a thread of its own. Names, headers and rules are not known here.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from spank_container.errors import BusyError
-from spank_container.run import ProgramFailedError, reading_from
+from spank_container.images.inflate import BROKEN, inflated
+from spank_container.images.threads import ahead, side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
     from spank_container.values.image_ref import Digest
 
-CHUNK = 256 << 10
-_LARGEST_HEADER = 1 << 20
-# The first bytes decide, as in Docker: registries and builders get the media type of the compression wrong.
-_INFLATERS = {b"\x1f\x8b": ("gzip", "-dc"), b"\x28\xb5\x2f\xfd": ("zstd", "-dcq")}
+CHUNK = 256 << 10  # what is inflated is hashed and read while it is still in the processor's cache
+_AHEAD = 32  # chunks
 
 
 class LayerError(ValueError):
@@ -43,96 +41,123 @@ class BrokenBlobError(BusyError):
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """A file of the blob cache and what it must contain."""
+    """A file of the blob cache and what it must contain: `digest` is of the file, `diff_id` of the tar archive in it."""
 
     digest: Digest
+    diff_id: Digest
     size: int
     path: Path
 
 
 class LayerStream:
-    """The uncompressed layer, forward only, as much of a file as tarfile needs.
+    """The uncompressed layer, forward only."""
 
-    Headers are read with `read`, at most a megabyte between two calls of `expect_header`: tarfile takes a header's
-    word for its length and would read ten gigabytes of a hostile one into memory.
-    """
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._chunk = b""
+        self._at = 0
+        self._before = 0
 
-    def __init__(self, source: IO[bytes]) -> None:
-        self._source = source
-        self._position = 0
-        self._header_left = 0
+    @property
+    def position(self) -> int:
+        """How many bytes were read or skipped."""
+        return self._before + self._at
 
-    def expect_header(self) -> None:
-        self._header_left = _LARGEST_HEADER
-
-    def read(self, size: int) -> bytes:
-        self._header_left -= size
-        if self._header_left < 0:
-            raise LayerError(f"the header at byte {self._position} is longer than {_LARGEST_HEADER} bytes")
-        return self._read(size)
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, position: int) -> None:
-        """Skip to `position`, or to the end if that comes first."""
-        if position < self._position:
-            raise LayerError(f"the header at byte {self._position} points backwards")
-        for _ in self.chunks(position - self._position):
-            pass
-
-    def chunks(self, size: int) -> Iterator[bytes]:
+    def take(self, size: int) -> bytes:
         """The next `size` bytes, fewer at the end of the stream."""
-        while size > 0 and (data := self._read(min(size, CHUNK))):
-            size -= len(data)
-            yield data
+        end = self._at + size
+        if end <= len(self._chunk):
+            data = self._chunk[self._at : end]
+            self._at = end
+            return data
+        return b"".join(self.views(size))
+
+    def views(self, size: int) -> Iterator[memoryview]:
+        """The same without a copy."""
+        while size > 0 and (self._at < len(self._chunk) or self._next()):
+            end = min(self._at + size, len(self._chunk))
+            size -= end - self._at
+            view = memoryview(self._chunk)[self._at : end]
+            self._at = end
+            yield view
+
+    def skip(self, size: int) -> None:
+        """The next `size` bytes are not wanted, or all there are."""
+        self._at += size
+        while self._at > len(self._chunk):
+            beyond = self._at - len(self._chunk)
+            if not self._next():
+                return
+            self._at = beyond
 
     def drain(self) -> None:
-        """To the end, so that the inflater gets to say whether the whole blob was sound."""
-        while self._read(CHUNK):
+        """To the end, so that the whole blob was seen to be sound."""
+        while self._next():
             pass
 
-    def _read(self, size: int) -> bytes:
-        data = self._source.read(size)
-        self._position += len(data)
-        return data
+    def _next(self) -> bool:
+        """On to the next chunk; at the end of the stream, stay there."""
+        self._before += len(self._chunk)
+        self._chunk = next(self._chunks, b"")
+        self._at = 0
+        return bool(self._chunk)
 
 
 class Layer:
     """An open and verified blob."""
 
-    def __init__(self, digest: Digest, size: int, file: IO[bytes]) -> None:
-        self.digest = digest
-        self.size = size
+    def __init__(self, blob: Blob, file: IO[bytes]) -> None:
+        self.digest = blob.digest
+        self.size = blob.size
+        self._diff_id = blob.diff_id
         self._file = file
+        self._file.seek(0)
+
+    @property
+    def consumed(self) -> int:
+        """How much of the blob has been read, or is being read."""
+        return self._file.tell()
 
     @contextmanager
-    def stream(self) -> Iterator[LayerStream]:
-        """The uncompressed bytes from the first on; one stream at a time, since they share the descriptor."""
-        self._file.seek(0)
-        magic = self._file.read(4)
-        self._file.seek(0)
-        argv = next((argv for start, argv in _INFLATERS.items() if magic.startswith(start)), None)
-        if argv is None:
-            yield LayerStream(self._file)
-            return
+    def stream(self, *, verified: bool = False) -> Iterator[LayerStream]:
+        """The uncompressed bytes from the first on; one stream at a time, since they share the descriptor.
+
+        LayerError when a body that reads to the end has read something else than the image's configuration says;
+        `verified` says that one did before.
+        """
+        with ahead(self._chunks(verified=verified), _AHEAD) as chunks:
+            yield LayerStream(chunks)
+
+    def _chunks(self, *, verified: bool) -> Generator[bytes, None, None]:
+        algorithm, _, wanted = self._diff_id.partition(":")
+        hashed = hashlib.new(algorithm)
         try:
-            with reading_from(argv, self._file.fileno()) as source:
-                yield LayerStream(source)
-        except ProgramFailedError as error:
-            raise LayerError(f"it cannot be decompressed: {error.stderr}") from error
+            source = inflated(self._file)
+            with nullcontext() if source is self._file else closing(source):
+                while chunk := source.read(CHUNK):
+                    if not verified:
+                        hashed.update(chunk)
+                    yield chunk
+        except GeneratorExit:
+            self._file.seek(0)  # who does not read on has not read anything
+            raise
+        except BROKEN as error:
+            raise LayerError(f"it cannot be decompressed: {error}") from error
+        if not verified and hashed.hexdigest() != wanted:
+            raise LayerError(f"what is in it is not {self._diff_id}, as the image's configuration says")
 
 
 @contextmanager
-def opened(blob: Blob) -> Iterator[Layer]:
-    """The blob, verified; BrokenBlobError when it is not what its digest says."""
-    with blob.path.open("rb", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size != blob.size or not _matches(file, blob.digest):
-            raise BrokenBlobError(blob, size)
-        yield Layer(blob.digest, blob.size, file)
+def opened(blobs: Sequence[Blob]) -> Iterator[list[Layer]]:
+    """The blobs, verified; BrokenBlobError when one is not what its digest says."""
+    with ExitStack() as stack:
+        files = [(blob, stack.enter_context(blob.path.open("rb", buffering=0))) for blob in blobs]
+        yield list(side_by_side(lambda pair: _verified(*pair), files, effort=lambda pair: pair[0].size))
 
 
-def _matches(file: IO[bytes], digest: Digest) -> bool:
-    algorithm, _, wanted = digest.partition(":")
-    return hashlib.file_digest(file, algorithm).hexdigest() == wanted  # type: ignore[arg-type]  # IO[bytes] is one
+def _verified(blob: Blob, file: IO[bytes]) -> Layer:
+    size = os.fstat(file.fileno()).st_size
+    algorithm, _, wanted = blob.digest.partition(":")
+    if size != blob.size or hashlib.file_digest(file, algorithm).hexdigest() != wanted:  # type: ignore[arg-type]
+        raise BrokenBlobError(blob, size)
+    return Layer(blob, file)

@@ -1,4 +1,4 @@
-"""The members of one layer, each checked: the only reader of what strangers put into a tar header.
+"""The members of one layer, each checked: what strangers put into headers becomes values that are safe to use.
 
 A member that could mean something outside the tree, or that the kernel could not hold, is refused with its name.
 Nothing is unpacked, so a name is never looked up on this machine. Setuid and setgid bits end here, and all extended
@@ -7,21 +7,22 @@ attributes but user.*: security.* carries file capabilities, trusted.* steers ov
 
 from __future__ import annotations
 
-import tarfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
-from typing import IO, TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING
 
 from spank_container.images.layers import LayerError
+from spank_container.images.tar_fields import zeros
+from spank_container.images.tar_reader import read_headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from spank_container.images.layers import LayerStream
+    from spank_container.images.sparse import Extents
+    from spank_container.images.tar_fields import Record
+    from spank_container.images.tar_reader import Header
 
-# A block of zeros, and no block at all; typeshed knows neither.
-_END = (tarfile.EOFHeaderError, tarfile.EmptyHeaderError)  # type: ignore[attr-defined]
-_XATTR = "SCHILY.xattr."
 _NAME_MAX = 255
 _PATH_MAX = 4095
 _LATEST = 2**32 - 1  # squashfs holds a time in 32 bits without a sign
@@ -41,36 +42,25 @@ class Kind(Enum):
 
 
 _KINDS = {
-    tarfile.REGTYPE: Kind.FILE,
-    tarfile.AREGTYPE: Kind.FILE,
-    tarfile.CONTTYPE: Kind.FILE,
-    tarfile.GNUTYPE_SPARSE: Kind.FILE,
-    tarfile.DIRTYPE: Kind.DIRECTORY,
-    tarfile.SYMTYPE: Kind.SYMLINK,
-    tarfile.FIFOTYPE: Kind.FIFO,
-    tarfile.LNKTYPE: Kind.HARD_LINK,
-    tarfile.CHRTYPE: Kind.DEVICE,
-    tarfile.BLKTYPE: Kind.DEVICE,
+    b"0": Kind.FILE,
+    b"7": Kind.FILE,
+    b"S": Kind.FILE,
+    b"5": Kind.DIRECTORY,
+    b"2": Kind.SYMLINK,
+    b"6": Kind.FIFO,
+    b"1": Kind.HARD_LINK,
+    b"3": Kind.DEVICE,
+    b"4": Kind.DEVICE,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """A file's bytes: `size` of them, where `extents` (offset in the file, length) follow each other in the layer's
-    uncompressed stream from `start` on, and all between them is holes."""
-
-    start: int
-    size: int
-    extents: tuple[tuple[int, int], ...]
-
-
-NOTHING = Content(0, 0, ())
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
     """One entry of a layer. `path` has no leading or trailing slash, and is empty for the root; bytes that are not
-    UTF-8 are lone surrogates. `target` is a symbolic link's text or a hard link's path."""
+    UTF-8 are lone surrogates. `target` is a symbolic link's text or a hard link's path.
+
+    A file has `size` bytes, where `extents` (offset in the file, length) follow each other in the layer's uncompressed
+    stream from `start` on, and all between them is holes."""
 
     path: str
     kind: Kind
@@ -79,155 +69,127 @@ class Member:
     gid: int = 0
     mtime: int = 0
     target: str = ""
-    content: Content = NOTHING
-    xattrs: tuple[tuple[str, str], ...] = ()
+    size: int = 0
+    start: int = 0
+    extents: Extents = ()
+    xattrs: tuple[Record, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Members:
-    """A whole layer: `hidden` paths go from the layers below, and of `opaque` directories what is in them; only then
-    come `present`, in the layer's order."""
+class Whiteout:
+    """What is at and below `path` in the layers below goes; of an `opaque` directory only what is below."""
 
-    hidden: list[str] = field(default_factory=list)
-    opaque: list[str] = field(default_factory=list)
-    present: list[Member] = field(default_factory=list)
+    path: str
+    opaque: bool = False
 
 
-def read_members(stream: LayerStream) -> Members:
-    """All members of the layer, to the stream's end; LayerError when it is no sound tar archive."""
-    found = Members()
-    try:
-        for info in _headers(stream):
-            _sort_in(found, info)
-    except (tarfile.TarError, ArithmeticError, RecursionError) as error:
-        raise LayerError(f"it is no sound tar archive: {error}") from error
-    except ValueError as error:
-        if isinstance(error, LayerError):
-            raise
-        raise LayerError(f"it is no sound tar archive: {error}") from error
+def read_members(stream: LayerStream) -> Iterator[Member | Whiteout]:
+    """All of the layer, in its order; LayerError when it is no sound tar archive, or not the layer that it should be.
+
+    When a file comes, the stream is where its content begins.
+    """
+    for header in read_headers(stream):
+        path = _path(header.name)
+        found = _unless_special(path, header) if ".wh." in path else _member(path, header)
+        if found:
+            yield found
     stream.drain()
-    return found
 
 
-def show(path: str) -> str:
+def content(stream: LayerStream, member: Member) -> Iterator[bytes | memoryview]:
+    """The bytes of a file, with its holes, from a stream that is not beyond them."""
+    stream.skip(member.start - stream.position)
+    position = stored = 0
+    for offset, length in member.extents:
+        yield from zeros(offset - position)
+        yield from stream.views(length)
+        position = offset + length
+        stored += length
+    yield from zeros(member.size - position)
+    if stream.position != member.start + stored:
+        raise LayerError(f"it is no sound tar archive: it ends too early [byte {stream.position}]")
+
+
+def show(name: bytes | str) -> str:
     """A stranger's name in a message: quoted, escaped and not endless."""
-    return ascii(path if len(path) <= 200 else f"{path[:200]}...")
+    text = name if isinstance(name, str) else decode(name)
+    return ascii(text if len(text) <= 200 else f"{text[:200]}...")
 
 
-class _Header(tarfile.TarInfo):
-    """tarfile takes a broken header for the end of the archive, and the image would silently lack the rest."""
-
-    @classmethod
-    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
-        try:
-            return super().fromtarfile(archive)
-        except _END:
-            raise
-        except tarfile.HeaderError as error:
-            raise LayerError(f"it is no sound tar archive: {error}") from error
+def decode(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
 
 
-def _headers(stream: LayerStream) -> Iterator[tarfile.TarInfo]:
-    stream.expect_header()
-    archive = tarfile.TarFile(
-        fileobj=cast("IO[bytes]", stream), tarinfo=_Header, encoding="utf-8", errors="surrogateescape"
-    )
-    while info := archive.next():
-        yield info
-        archive.members.clear()  # type: ignore[attr-defined]  # it keeps all that it saw; typeshed does not know
-        stream.expect_header()
+def encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
-def _sort_in(found: Members, info: tarfile.TarInfo) -> None:
-    path = _path(info.name)
+def _unless_special(path: str, header: Header) -> Member | Whiteout | None:
     folder, _, name = path.rpartition("/")
     if name == ".wh..wh..opq":
-        found.opaque.append(folder)
-    elif any(part.startswith(".wh..wh.") for part in path.split("/")):
-        pass  # aufs kept its own records in the tree; no image means them
-    elif any(part.startswith(".wh.") for part in folder.split("/")):
-        raise LayerError(f"member {show(info.name)}: it lies below a whiteout")
-    elif name in {".wh.", ".wh..", ".wh..."}:
-        raise LayerError(f"member {show(info.name)}: it is a whiteout of nothing")
-    elif name.startswith(".wh."):
-        found.hidden.append(f"{folder}/{name.removeprefix('.wh.')}".removeprefix("/"))
-    else:
-        found.present.append(_member(path, info))
+        return Whiteout(folder, opaque=True)
+    if any(part.startswith(".wh..wh.") for part in path.split("/")):
+        return None  # aufs kept its own records in the tree; no image means them
+    if any(part.startswith(".wh.") for part in folder.split("/")):
+        raise LayerError(f"member {show(header.name)}: it lies below a whiteout")
+    if name in {".wh.", ".wh..", ".wh..."}:
+        raise LayerError(f"member {show(header.name)}: it is a whiteout of nothing")
+    if name.startswith(".wh."):
+        return Whiteout(f"{folder}/{name.removeprefix('.wh.')}".removeprefix("/"))
+    return _member(path, header)
 
 
-def _member(path: str, info: tarfile.TarInfo) -> Member:
-    kind = _KINDS.get(info.type)
+def _member(path: str, header: Header) -> Member:
+    kind = _KINDS.get(header.kind)
     if kind is None:
-        raise LayerError(f"member {show(info.name)}: its type {show(info.type.decode('latin-1'))} is not supported")
+        raise LayerError(f"member {show(header.name)}: its type {show(header.kind)} is not supported")
     if not path and kind is not Kind.DIRECTORY:
-        raise LayerError(f"member {show(info.name)}: only a directory can be the root")
+        raise LayerError(f"member {show(header.name)}: only a directory can be the root")
+    for number in (header.uid, header.gid):
+        if not 0 <= number <= _LARGEST_ID:
+            raise LayerError(f"member {show(header.name)}: {number} is no user or group")
     return Member(
-        path=path,
-        kind=kind,
-        mode=info.mode & 0o1777,
-        uid=_id(info, info.uid),
-        gid=_id(info, info.gid),
-        mtime=max(0, min(int(info.mtime), _LATEST)),
-        target=_target(kind, info),
-        content=_content(info) if kind is Kind.FILE else NOTHING,
-        xattrs=tuple(_xattrs(info)),
+        path,
+        kind,
+        header.mode & 0o1777,
+        header.uid,
+        header.gid,
+        max(0, min(header.mtime, _LATEST)),
+        _target(kind, header),
+        header.size,
+        header.start,
+        header.extents,
+        tuple(_kept(header)) if header.xattrs else (),
     )
 
 
-def _path(name: str) -> str:
+def _path(name: bytes) -> str:
     """Relative to the root of the image, whatever the name begins with."""
-    parts = [part for part in name.split("/") if part not in {"", "."}]
-    if ".." in parts:
+    parts = [part for part in name.split(b"/") if part and part != b"."]
+    if b".." in parts:
         raise LayerError(f"member {show(name)}: '..' leads out of its folder")
-    if "\0" in name:
+    if b"\0" in name:
         raise LayerError(f"member {show(name)}: the name has a NUL in it")
-    path = "/".join(parts)
-    if _bytes(path) > _PATH_MAX or any(_bytes(part) > _NAME_MAX for part in parts):
+    path = b"/".join(parts)
+    if len(path) > _NAME_MAX and (len(path) > _PATH_MAX or max(map(len, parts)) > _NAME_MAX):
         raise LayerError(f"member {show(name)}: the name is longer than the kernel takes")
-    return path
+    return decode(path)
 
 
-def _bytes(text: str) -> int:
-    return len(text.encode("utf-8", "surrogateescape"))
-
-
-def _target(kind: Kind, info: tarfile.TarInfo) -> str:
+def _target(kind: Kind, header: Header) -> str:
     if kind is Kind.HARD_LINK:
-        return _path(info.linkname)
+        return _path(header.link)
     if kind is not Kind.SYMLINK:
         return ""
-    if "\0" in info.linkname or not 0 < _bytes(info.linkname) <= _PATH_MAX:
-        raise LayerError(f"member {show(info.name)}: {show(info.linkname)} cannot be the text of a symbolic link")
-    return info.linkname
+    if b"\0" in header.link or not 0 < len(header.link) <= _PATH_MAX:
+        raise LayerError(f"member {show(header.name)}: {show(header.link)} cannot be the text of a symbolic link")
+    return decode(header.link)
 
 
-def _id(info: tarfile.TarInfo, number: int) -> int:
-    if not 0 <= number <= _LARGEST_ID:
-        raise LayerError(f"member {show(info.name)}: {number} is no user or group")
-    return number
-
-
-def _content(info: tarfile.TarInfo) -> Content:
-    extents = tuple(_sparse(info)) if info.issparse() else ((0, info.size),)
-    end = 0
-    for offset, length in extents:
-        if offset < end or length < 0:
-            raise LayerError(f"member {show(info.name)}: its map of holes is broken")
-        end = offset + length
-    if end > info.size:
-        raise LayerError(f"member {show(info.name)}: its map of holes is broken")
-    return Content(info.offset_data, info.size, extents)
-
-
-def _sparse(info: tarfile.TarInfo) -> list[tuple[int, int]]:
-    return cast("list[tuple[int, int]]", info.sparse)
-
-
-def _xattrs(info: tarfile.TarInfo) -> Iterator[tuple[str, str]]:
-    for key, value in info.pax_headers.items():
-        name = key.removeprefix(_XATTR)
-        if name == key or not name.startswith("user."):
+def _kept(header: Header) -> Iterator[Record]:
+    for name, value in header.xattrs:
+        if not name.startswith(b"user."):
             continue
-        if _bytes(name) > _NAME_MAX or _bytes(value) > _LARGEST_XATTR or "\0" in name:
-            raise LayerError(f"member {show(info.name)}: its attribute {show(name)} is longer than the kernel takes")
+        if len(name) > _NAME_MAX or len(value) > _LARGEST_XATTR or b"\0" in name:
+            raise LayerError(f"member {show(header.name)}: its attribute {show(name)} is longer than the kernel takes")
         yield name, value

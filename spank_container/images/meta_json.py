@@ -11,10 +11,11 @@ from dataclasses import asdict, fields
 
 from spank_container.errors import ParseError
 from spank_container.values.access import Access
-from spank_container.values.image_meta import ImageMeta
+from spank_container.values.image_meta import Findings, ImageMeta, Libc, MpiLibrary
 from spank_container.values.image_ref import parse_digest
 
-VERSION = 1
+VERSION = 2
+_NEW = {"volumes", "findings"}  # since version 2; those of version 1 are read all the same
 _KEYS = {field.name for field in fields(ImageMeta)} - {"access"} | {"version"}
 
 
@@ -32,10 +33,11 @@ def decode(data: bytes) -> ImageMeta:
         found = json.loads(data)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-    if not isinstance(found, dict) or found.get("version") != VERSION:
+    if not isinstance(found, dict) or found.get("version") not in {1, VERSION}:
         raise ValueError(f"this is not version {VERSION} of an image's description")
-    if found.keys() - {"access"} != _KEYS:
-        raise ValueError(f"wrong keys: {', '.join(sorted(found.keys() ^ _KEYS))}")
+    wanted = _KEYS - _NEW if found["version"] == 1 else _KEYS
+    if found.keys() - {"access"} != wanted:
+        raise ValueError(f"wrong keys: {', '.join(sorted(found.keys() ^ wanted))}")
     if type(found["size"]) is not int or found["size"] < 0:
         raise ValueError("size is no size")
     try:
@@ -54,8 +56,27 @@ def decode(data: bytes) -> ImageMeta:
         labels=_pairs(found, "labels"),
         passwd=_text(found, "passwd"),
         group=_text(found, "group"),
+        volumes=_texts(found, "volumes") if "volumes" in found else (),
+        findings=_findings(found["findings"]) if "findings" in found else Findings(),
         access=_access(found["access"]) if "access" in found else None,
     )
+
+
+def _findings(found: object) -> Findings:
+    keys = _object(found, ("libc", "mpi", "interpreters"))
+    libc = _object(keys["libc"], ("name", "version"))
+    libraries = [_object(item, ("path", "soname")) for item in _list(keys, "mpi", "libraries")]
+    return Findings(
+        Libc(_text(libc, "name"), _text(libc, "version")),
+        tuple(MpiLibrary(_text(library, "path"), _text(library, "soname")) for library in libraries),
+        _texts(keys, "interpreters"),
+    )
+
+
+def _object(found: object, keys: tuple[str, ...]) -> dict[str, object]:
+    if not isinstance(found, dict) or tuple(found) != keys:
+        raise ValueError(f"an object has not the keys {', '.join(keys)}")
+    return found
 
 
 def _access(found: object) -> Access:
@@ -76,18 +97,22 @@ def _text(found: dict[str, object], name: str) -> str:
     return value
 
 
-def _texts(found: dict[str, object], name: str) -> tuple[str, ...]:
+def _list(found: dict[str, object], name: str, what: str) -> list[object]:
+    value = found[name]
+    if not isinstance(value, list):
+        raise ValueError(f"{name} is no list of {what}")  # noqa: TRY004  as above
+    return value
+
+
+def _texts(found: dict[str, object], name: str, what: str = "texts") -> tuple[str, ...]:
     value = found[name]
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ValueError(f"{name} is no list of texts")
+        raise ValueError(f"{name} is no list of {what}")
     return tuple(value)
 
 
 def _pairs(found: dict[str, object], name: str) -> tuple[tuple[str, str], ...]:
-    value = found[name]
-    if not isinstance(value, list):
-        raise ValueError(f"{name} is no list of pairs")  # noqa: TRY004  as above
-    pairs = [tuple(_texts({name: item}, name)) for item in value]
+    pairs = [_texts({name: item}, name, "pairs") for item in _list(found, name, "pairs")]
     if any(len(pair) != 2 for pair in pairs):
         raise ValueError(f"{name} is no list of pairs")
     return tuple((pair[0], pair[1]) for pair in pairs)

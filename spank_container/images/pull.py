@@ -1,4 +1,4 @@
-"""From a registry into the store: find, download, merge, squash, and keep what was learned on the way.
+"""From a registry into the store: find, download, convert, and keep what was learned on the way.
 
 The story only; each step is its own module's. Needs no root, only a store that may be written.
 """
@@ -7,33 +7,26 @@ from __future__ import annotations
 
 import shutil
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from spank_container.errors import UserError
 from spank_container.images import blob_cache
-from spank_container.images.flatten import merge, write_tar
-from spank_container.images.image_config import RuntimeConfig
-from spank_container.images.layers import Blob, BrokenBlobError, opened
+from spank_container.images.convert import convert
+from spank_container.images.layers import Blob
 from spank_container.images.registry import Registry
-from spank_container.images.squash import squashing
-from spank_container.values.image_meta import ImageMeta
 from spank_container.values.image_ref import Digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
-    from typing import Literal
 
+    from spank_container.images.convert import Progress
     from spank_container.images.image_config import Configuration, Manifest
-    from spank_container.images.layers import Layer
     from spank_container.images.store import Store
     from spank_container.values.access import Access
+    from spank_container.values.image_meta import ImageMeta
     from spank_container.values.image_ref import ImportedRef, RegistryRef
-
-    Stage = Literal["downloading", "reading", "converting"]
-    Progress = Callable[[Stage, int, int], None]
-    """(stage, bytes done, bytes in all); may be called from another thread."""
 
 _POLL = 0.2
 
@@ -100,20 +93,24 @@ def _convert(
     image: _FoundT_contra, origin: Origin[_FoundT_contra], store: Store, path: Path, report: Progress
 ) -> ImageMeta:
     configuration = origin.configuration(image)
-    with blob_cache.in_use(store.blobs), ExitStack() as stack:
-        blobs = _download(image, origin, store, report)
+    with blob_cache.in_use(store.blobs):
+        blobs = _blobs(image, configuration, store)
+        _download(image, blobs, origin, store, report)
         try:
-            layers = [stack.enter_context(opened(blob)) for blob in blobs]
-        except BrokenBlobError as error:
-            error.path.unlink(missing_ok=True)
-            raise
-        captured = _squash(image.task, layers, path, report)
-    return _meta(image, configuration, captured)
+            return convert(image.digest, blobs, configuration, path, report=report)
+        except UserError as error:
+            raise UserError(f"cannot {image.task}: {error.message}", error.hint) from error
 
 
-def _download(image: _FoundT_contra, origin: Origin[_FoundT_contra], store: Store, report: Progress) -> list[Blob]:
-    layers = [(Digest(layer.digest), layer.size) for layer in image.manifest.layers]
-    blobs = [Blob(digest, size, store.blob(digest)) for digest, size in layers]
+def _blobs(image: Found, configuration: Configuration, store: Store) -> list[Blob]:
+    pairs = zip(image.manifest.layers, configuration.rootfs.diff_ids, strict=True)
+    layers = [(Digest(layer.digest), Digest(diff_id), layer.size) for layer, diff_id in pairs]
+    return [Blob(digest, diff_id, size, store.blob(digest)) for digest, diff_id, size in layers]
+
+
+def _download(
+    image: _FoundT_contra, blobs: Sequence[Blob], origin: Origin[_FoundT_contra], store: Store, report: Progress
+) -> None:
     # The name is the digest's, whose lock we hold: what is there is a dead pull's.
     layout = store.blobs / f".{image.digest.replace(':', '-')}"
     shutil.rmtree(layout, ignore_errors=True)
@@ -123,7 +120,6 @@ def _download(image: _FoundT_contra, origin: Origin[_FoundT_contra], store: Stor
     finally:
         shutil.rmtree(layout, ignore_errors=True)
     blob_cache.touch(blob.path for blob in blobs)
-    return blobs
 
 
 @contextmanager
@@ -155,42 +151,3 @@ def _bytes_there(blobs: Sequence[Blob], layout: Path) -> int:
         except FileNotFoundError:
             continue
     return size
-
-
-def _squash(task: str, layers: Sequence[Layer], path: Path, report: Progress) -> dict[str, bytes]:
-    sizes = [layer.size for layer in layers]
-    try:
-        flat = merge(layers, lambda number: report("reading", sum(sizes[: number + 1]), sum(sizes)))
-    except UserError as error:
-        raise UserError(f"cannot {task}: {error.message}", error.hint) from error
-    done, total = 0, flat.size
-
-    def on_bytes(size: int) -> None:
-        nonlocal done
-        done += size
-        report("converting", done, total)
-
-    with squashing(path, flat) as sink:
-        return write_tar(flat, layers, sink, on_bytes)
-
-
-def _meta(image: Found, configuration: Configuration, captured: dict[str, bytes]) -> ImageMeta:
-    config = configuration.config or RuntimeConfig()
-    return ImageMeta(
-        digest=image.digest,
-        architecture=configuration.architecture,
-        size=0,
-        # Without a value it sets nothing: no libc finds it again.
-        environment=tuple(entry for entry in config.env or () if entry.find("=") > 0),
-        entrypoint=tuple(config.entrypoint or ()),
-        cmd=tuple(config.cmd or ()),
-        workdir=config.workdir or "",
-        user=config.user or "",
-        labels=tuple(sorted((config.labels or {}).items())),
-        passwd=_text(captured.get("etc/passwd", b"")),
-        group=_text(captured.get("etc/group", b"")),
-    )
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")

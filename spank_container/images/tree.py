@@ -4,6 +4,8 @@ The rules are those of the OCI image specification, and where it is silent those
 directory a layer, which is how Docker, podman and containerd run an image: what a layer implies as a parent becomes a
 directory there, even over a file or a symbolic link of a layer below. No symbolic link is ever followed. A member
 below something that the same layer says is no directory is refused: tools would disagree about it.
+
+This needs all headers of all layers before any content; `sight` decides most images without.
 """
 
 from __future__ import annotations
@@ -12,12 +14,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from spank_container.images.layers import LayerError
-from spank_container.images.members import Kind, Member, show
+from spank_container.images.members import Kind, Member, Whiteout, show
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from spank_container.images.members import Members
+    from collections.abc import Iterator, Sequence
 
 
 @dataclass(slots=True, eq=False)
@@ -45,16 +45,14 @@ class Tree:
     def __init__(self) -> None:
         self.root = Directory()
 
-    def apply(self, layer: int, members: Members) -> None:
+    def apply(self, layer: int, found: Sequence[Member | Whiteout]) -> None:
         """Whiteouts first: they are about the layers below, wherever they stand in the archive."""
-        for path in members.hidden:
-            self._remove(path)
-        for path in members.opaque:
-            folder = self._find(path)
-            if isinstance(folder, Directory):
-                folder.children.clear()
-        for member in members.present:
-            self._add(layer, member)
+        for whiteout in found:
+            if isinstance(whiteout, Whiteout):
+                self._remove(whiteout)
+        for member in found:
+            if isinstance(member, Member):
+                self._add(layer, member)
 
     def walk(self) -> Iterator[tuple[str, Node]]:
         """All paths but the root's, sorted, a directory before what is in it."""
@@ -68,6 +66,11 @@ class Tree:
                 start = f"{path}/" if path else ""
                 waiting += [(start + name, node.children[name]) for name in sorted(node.children, reverse=True)]
 
+    def find(self, path: str) -> Member | None:
+        """What is at `path`; no symbolic link is followed."""
+        node = self._find(path)
+        return (node.member or Member(path, Kind.DIRECTORY)) if node else None
+
     def _find(self, path: str) -> Node | None:
         node: Node | None = self.root
         for name in path.split("/") if path else ():
@@ -76,8 +79,13 @@ class Tree:
             node = node.children.get(name)
         return node
 
-    def _remove(self, path: str) -> None:
-        folder, _, name = path.rpartition("/")
+    def _remove(self, whiteout: Whiteout) -> None:
+        if whiteout.opaque:
+            emptied = self._find(whiteout.path)
+            if isinstance(emptied, Directory):
+                emptied.children.clear()
+            return
+        folder, _, name = whiteout.path.rpartition("/")
         parent = self._find(folder)
         if isinstance(parent, Directory):
             parent.children.pop(name, None)

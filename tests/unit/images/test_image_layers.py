@@ -6,6 +6,7 @@ import gzip
 import random
 import subprocess
 import tarfile
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import pytest
@@ -13,6 +14,7 @@ from tar_layers import Flattened, Member, blobs_of, digest_of, flatten, folder, 
 
 from spank_container.errors import UserError
 from spank_container.images.layers import Blob, BrokenBlobError, opened
+from spank_container.images.merge import merge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -208,7 +210,7 @@ def test_accounts_are_captured(flat: Flatten) -> None:
         layer(folder("etc"), member("etc/passwd", b"old"), member("etc/group", b"g")),
         layer(member("etc/passwd", b"new\xff")),
     )
-    assert found.captured == {"etc/passwd": b"new\xff", "etc/group": b"g"}
+    assert found.captured == {"etc/passwd": "new\udcff", "etc/group": "g"}
 
 
 @pytest.mark.parametrize(
@@ -291,16 +293,35 @@ def test_an_archive_without_an_end(flat: Flatten) -> None:
 
 
 def test_sha512(tmp_path: Path) -> None:
+    data = layer(member("f"))
     path = tmp_path / "blob"
-    path.write_bytes(b"data")
-    with opened(Blob(digest_of(b"data", "sha512"), 4, path)):
-        pass
+    path.write_bytes(data)
+    digest = digest_of(data, "sha512")
+    with opened([Blob(digest, digest, len(data), path)]) as layers:
+        assert merge(layers).files
 
 
-def test_the_entries_are_sorted_and_the_files_are_not(flat: Flatten) -> None:
-    """Files come as they lie in the layers, so that nothing is read twice."""
-    found = flat(layer(member("z"), folder("d"), member("a"), folder("c")), layer(member("m")))
-    assert list(found.tree) == ["c", "d", "z", "a", "m"]
+def test_files_come_as_they_lie_in_the_layers(flat: Flatten) -> None:
+    """From the top layer down; directories come last, sorted."""
+    found = flat(layer(member("z"), folder("d"), member("a"), folder("c")), layer(member("m"), symlink("b", "z")))
+    assert list(found.tree) == ["m", "b", "z", "a", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [[member("f", b"1"), member("f", b"2")]],
+        [[folder("d"), member("d", b"1")]],
+        [[member("d/x"), member("d", b"1")]],
+        [[member("a", b"1")], [link("b", "a")]],
+        [[member("a", b"1"), link("b", "a")], [member("a", b"2")]],
+        [[member("f"), folder("./", 0o700)]],
+        [[folder("./", 0o701), member("f"), folder("./", 0o700)]],
+        [[member("x", b"root:x:0:0::/:\n"), link("etc/passwd", "x")]],
+    ],
+)
+def test_what_one_reading_cannot_decide(flat: Flatten, layers: list[list[Member]]) -> None:
+    assert not flat(*(layer(*members) for members in layers)).once
 
 
 # Hostile layers
@@ -318,7 +339,7 @@ LONG = "x" * 256
 HOSTILE = {
     "dots": (member("../etc/passwd"), "member '../etc/passwd': '..' leads out of its folder"),
     "dots inside": (member("a/../../b"), "member 'a/../../b': '..' leads out of its folder"),
-    "dots only": (folder(".."), "member '..': '..' leads out of its folder"),
+    "dots only": (folder(".."), "member '../': '..' leads out of its folder"),
     "absolute dots": (member("/../x"), "member '/../x': '..' leads out of its folder"),
     "link out": (link("a", "../../etc/shadow"), "member '../../etc/shadow': '..' leads out of its folder"),
     "root link": (symlink(".", "/etc"), "member '.': only a directory can be the root"),
@@ -478,23 +499,33 @@ def test_changed_bytes_never_do_worse_than_a_refusal(flat: Flatten) -> None:
 def test_a_blob_must_be_what_its_digest_says(tmp_path: Path, content: bytes) -> None:
     (blob,) = blobs_of([b"data!"], tmp_path)
     blob.path.write_bytes(content)
-    with pytest.raises(BrokenBlobError, match="the blob cache is damaged"), opened(blob):
+    with pytest.raises(BrokenBlobError, match="the blob cache is damaged"), opened([blob]):
         pass
+
+
+def test_a_layer_must_be_what_the_configuration_says(tmp_path: Path) -> None:
+    (blob,) = blobs_of([gzip.compress(layer(member("f", b"good")))], tmp_path)
+    wrong = replace(blob, diff_id=digest_of(b"other"))
+    with opened([wrong]) as layers, pytest.raises(UserError) as caught:
+        merge(layers)
+    assert caught.value.message == (
+        f"layer {blob.digest}: what is in it is not {digest_of(b'other')}, as the image's configuration says"
+    )
 
 
 def test_the_content_is_read_through_the_verified_descriptor(tmp_path: Path) -> None:
     (blob,) = blobs_of([layer(member("f", b"good"))], tmp_path)
-    with opened(blob) as verified:
+    with opened([blob]) as (verified,):
         blob.path.unlink()
         blob.path.write_bytes(layer(member("f", b"evil")))
         with verified.stream() as stream:
-            assert b"good" in b"".join(stream.chunks(10_000))
+            assert b"good" in stream.take(10_000)
 
 
 def test_every_stream_starts_at_the_first_byte(tmp_path: Path) -> None:
     (blob,) = blobs_of([gzip.compress(layer(member("f", b"good")))], tmp_path)
-    with opened(blob) as verified:
+    with opened([blob]) as (verified,):
         for _ in range(2):
             with verified.stream() as stream:
-                stream.seek(512)
-                assert next(stream.chunks(4)) == b"good"
+                stream.skip(512)
+                assert stream.take(4) == b"good"

@@ -147,7 +147,7 @@ def test_a_store_that_is_not_mounted_is_the_sites(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda d: d | {"version": 2}, "version 1"),
+        (lambda d: d | {"version": 3}, "version 2"),
         (lambda d: d | {"extra": 1}, "wrong keys: extra"),
         (lambda d: {k: v for k, v in d.items() if k != "cmd"}, "wrong keys: cmd"),
         (lambda d: d | {"size": "1"}, "size is no size"),
@@ -159,7 +159,7 @@ def test_a_store_that_is_not_mounted_is_the_sites(tmp_path: Path) -> None:
         (lambda d: d | {"passwd": None}, "passwd is no text"),
         (lambda d: d | {"digest": "sha256:../../x"}, "no digest"),
         (lambda d: d | {"digest": OTHER}, f"it describes {OTHER}"),
-        (lambda d: [d], "version 1"),
+        (lambda d: [d], "version 2"),
     ],
 )
 def test_a_broken_description_is_the_sites(store: Store, change, reason: str) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
