@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from builders import account, config, facts, image, job, plan
+from builders import CONTAINER, account, config, facts, image, job, plan, request
 
+from spank_container.plan.build import build_join, build_plan
 from spank_container.plan.ops import MountPlan
 from spank_container.site_config import ContainerConfig, ScratchConfig, VolumesConfig
+from spank_container.values.volume import ContainerPath
+from spank_container.values.writable import WritableSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,6 +54,16 @@ JOBS = {
                 mounts=("/scratch", "/lustre/sw:/opt/site:ro", "/fast:optional", "/etc/munge:ro"),
             ),
         ),
+    ),
+    "root_written_in_memory": plan(under=config(container=ContainerConfig(writable=True, writable_size="4G"))),
+    "root_written_in_a_cache_and_tmp_on_disk": build_plan(
+        replace(
+            request("/scratch/alice:/mnt:perNodeCache=size=100G"), writable=WritableSpec(cache=ContainerPath("/mnt"))
+        ),
+        *(job(), facts(), image(), config(container=ContainerConfig(tmp="private")), CONTAINER),
+    ),
+    "joined_by_a_step": build_join(
+        request(), facts(), image(), config(), "/run/spank-container/jobs/12/steps/0/mnt.ns", CONTAINER.pin
     ),
     "hostile_image": plan(
         source=image(

@@ -7,14 +7,17 @@ import time
 from dataclasses import replace
 
 import pytest
-from builders import account, config, facts, image, job, plan
+from builders import CONTAINER, account, config, facts, image, job, plan, request
 
 from spank_container.errors import UserError
+from spank_container.plan.build import build_plan
 from spank_container.plan.ops import (
     AttachScratch,
+    AttachTmp,
     Bind,
     MakeMountPoint,
     MakeScratch,
+    MakeTmp,
     MountImage,
     MountOp,
     MountPlan,
@@ -25,6 +28,8 @@ from spank_container.plan.ops import (
     WriteHostsFile,
 )
 from spank_container.site_config import ContainerConfig, ScratchConfig
+from spank_container.values.volume import ContainerPath
+from spank_container.values.writable import WritableSpec
 
 OWNER = (1001, 1001, 1001, 2000)
 
@@ -91,6 +96,39 @@ def test_the_kernel_gets_sizes_as_it_reads_them(size: str, bytes_: str) -> None:
     made = mounts(plan(under=config(container=ContainerConfig(tmp_size=size, shm_size="1K"))))
     assert made["/tmp"] == MountTmpfs("/tmp", bytes_, 0o1777)
     assert made["/dev/shm"] == MountTmpfs("/dev/shm", "1024", 0o1777)
+
+
+@pytest.mark.parametrize(
+    ("tmp", "mount"),
+    [
+        ("tmpfs", MountTmpfs("/tmp", "50%", 0o1777)),
+        ("private", AttachTmp("/tmp")),
+        ("host", Bind("/tmp", "/tmp")),
+    ],
+)
+def test_what_tmp_is(tmp: str, mount: MountOp) -> None:
+    site = config(container=ContainerConfig(tmp=tmp))
+    made = plan(under=site)
+    assert mounts(made)["/tmp"] == mount
+    assert [op for op in made.host if isinstance(op, MakeTmp)] == ([MakeTmp("/tmp", OWNER)] if tmp == "private" else [])
+    replaced = plan("/a:/tmp", under=site)
+    assert mounts(replaced)["/tmp"] == Bind("/a", "/tmp", OWNER)
+    assert not [op for op in replaced.host if isinstance(op, MakeTmp)]
+
+
+def root(writable: WritableSpec | None, *, by_site: bool = False) -> MountRoot:
+    asked = replace(request("/a:/x:perNodeCache=size=1G;/b:/mnt:perNodeCache=size=1G"), writable=writable)
+    site = config(container=ContainerConfig(writable=by_site, writable_size="1.5G"))
+    made = build_plan(asked, job(), facts(), image(), site, CONTAINER)
+    return next(op for op in made.inside if isinstance(op, MountRoot))
+
+
+def test_where_the_root_is_written() -> None:
+    assert root(None) == MountRoot(OWNER)
+    assert root(None, by_site=True) == MountRoot(OWNER, size="1610612736")
+    assert root(WritableSpec(), by_site=False) == MountRoot(OWNER, size="1610612736")
+    assert root(WritableSpec(size=1 << 20), by_site=True) == MountRoot(OWNER, size="1048576")
+    assert root(WritableSpec(cache=ContainerPath("/mnt")), by_site=True) == MountRoot(OWNER, cache="cache1")
 
 
 @pytest.mark.parametrize(
