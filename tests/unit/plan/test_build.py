@@ -35,7 +35,7 @@ OWNER = (1001, 1001, 1001, 2000)
 
 
 def mounts(of: MountPlan) -> dict[str, MountOp]:
-    return {op.target: op for op in of.inside if isinstance(op, Bind | MountTmpfs | AttachScratch)}
+    return {op.target: op for op in of.inside if isinstance(op, MountOp)}
 
 
 def places(of: MountPlan) -> list[str]:
