@@ -57,7 +57,9 @@ ssize_t read_file(const char *name, char *text, size_t size)
 static int run_step(spank_t sp, char *verb_option)
 {
     char id[6][96], *argv[] = {(char *)command, "step", verb_option, NULL};
-    char *env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", step.request, id[0], id[1], id[2], id[3], id[4], id[5], NULL};
+    /* Without a HOME Python asks the name service for one, however long that takes. */
+    char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin", home[] = "HOME=/nonexistent";
+    char *env[] = {path, home, step.request, id[0], id[1], id[2], id[3], id[4], id[5], NULL};
     uint32_t restarts = 0;
     uid_t uid;
     gid_t gid;

@@ -53,6 +53,7 @@ def test_its_environment_is_fixed(asking: Scenario, command: Command) -> None:
     environment = command.environment
     assert environment == {
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": "/nonexistent",
         "SPANK_CONTAINER_REQUEST": JSON,
         "SLURM_JOB_ID": "7",
         "SLURM_STEP_ID": "3",

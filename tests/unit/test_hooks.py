@@ -9,7 +9,7 @@ import pytest
 
 from spank_container.render import hook
 
-RECORDER = '#!/bin/sh\necho "$@ $SPANK_CONTAINER_REQUEST"\nexit 3\n'
+RECORDER = '#!/bin/sh\necho "$@ $SPANK_CONTAINER_REQUEST $HOME"\nexit 3\n'
 
 
 def run_hook(name: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -44,8 +44,9 @@ def test_leaving_forks_nothing(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["prolog", "epilog"])
 def test_a_request_starts_the_program_and_its_status_is_the_hooks(name: str, tmp_path: Path) -> None:
+    """With a HOME, for which Python need not ask a name service that may hang."""
     done = run_hook(name, with_python(tmp_path), SPANK_CONTAINER_REQUEST="{}", SLURM_JOB_ID="1")
-    assert (done.stdout, done.returncode) == (f"-I -m spank_container {name} {{}}\n", 3)
+    assert (done.stdout, done.returncode) == (f"-I -m spank_container {name} {{}} /nonexistent\n", 3)
 
 
 @pytest.mark.parametrize("name", ["prolog", "epilog"])
