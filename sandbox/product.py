@@ -13,6 +13,8 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from packaging.requirements import Requirement
+
 from sandbox.cache import digest, forget_old, kept
 from sandbox.chroot import run_in_root
 from sandbox.command import run
@@ -30,7 +32,7 @@ VENV = "/opt/spank-container/venv"
 
 DEPENDENCIES = f"""
 python3 -m venv {VENV}
-{VENV}/bin/pip install --quiet --no-index --find-links /mnt $(cat /mnt/list)
+{VENV}/bin/pip install --quiet --no-index --find-links /mnt --requirement /mnt/list
 """
 PRODUCT = f"""
 {VENV}/bin/pip install --quiet --no-index --no-deps /mnt/*.whl
@@ -54,14 +56,17 @@ def lower_layers(release: Release) -> list[Path]:
     return [layer, dependencies, root]
 
 
-def _dependency_list() -> list[str]:
+def _dependency_list(release: Release) -> list[str]:
+    """What pyproject.toml asks for on Python of the release; `pip download` would judge by our own."""
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
     extras = [name for extra in EXTRAS for name in project["optional-dependencies"][extra]]
-    return [*project["dependencies"], *extras]
+    wanted = [Requirement(text) for text in (*project["dependencies"], *extras)]
+    there = {"python_version": release.python, "python_full_version": f"{release.python}.0"}
+    return [str(one).partition(";")[0] for one in wanted if not one.marker or one.marker.evaluate(there)]
 
 
 def _dependency_layer(release: Release, root: Path) -> Path:
-    wanted = _dependency_list()
+    wanted = _dependency_list(release)
     recipe = digest(DEPENDENCIES, root.name, *wanted)
 
     def download(wheels: Path) -> None:
