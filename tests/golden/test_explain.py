@@ -19,6 +19,7 @@ from spank_container.values.task import TaskSpec
 from spank_container.values.volume import ContainerPath
 from spank_container.values.writable import WritableSpec
 
+PAGE = Path(__file__).parents[2] / "docs/how-to/explain.md"
 TEXTS = Path(__file__).parent / "explain"
 TASK = TaskSpec(
     ("GREETING=hello world", "LANG=de_DE.UTF-8"), clear_environment=True, workdir="/data", entrypoint="/tini"
@@ -87,3 +88,13 @@ def test_there_is_a_reason_for_all(name: str) -> None:
 
 def test_every_file_is_some_plans() -> None:
     assert {path.stem for path in TEXTS.iterdir()} == set(PLANS)
+
+
+def test_the_page_shows_what_is_printed() -> None:
+    asked = replace(
+        request("/datasets:/data:ro", "/scratch/alice:/mnt:perNodeCache=size=100G"), task=TaskSpec(("GREETING=hello",))
+    )
+    made = build_plan(asked, job(), facts(), image(), config(), CONTAINER)
+    printed = [*plain("", explain(made, "debian:trixie"))]
+    shown = PAGE.read_text().split("<!-- explained -->\n```\n")[1].split("```")[0]
+    assert [line for line in shown.splitlines() if line not in printed] == []
