@@ -117,7 +117,7 @@ def test_a_dry_run_shows_what_an_upgrade_would_change(options: InstallOptions) -
     hook.write_text(hook.read_text().replace("exec ", "exec /usr/bin/nice "))
     text = install(replace(options, dry_run=True)).text()
     assert "update /etc/slurm/prolog.d/50-spank-container  0755" in text
-    assert "\n-exec /usr/bin/nice " in text
+    assert "\n-HOME=/nonexistent exec /usr/bin/nice " in text
     assert "same   /etc/slurm/epilog.d/50-spank-container  0755" in text
 
 
