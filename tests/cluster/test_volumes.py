@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from cluster.aftermath import assert_nothing_left
+from cluster.aftermath import assert_idle, assert_nothing_left
+from cluster.configuration import configured
 from cluster.output import sections
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ VOLUMES = [
     "/shared/alice:/var/run/in/a/link",  # in Debian's image /var/run is a link to /run
     "/shared/alice/one:/tmp:perNodeCache=size=300M",
     "/shared/alice/two:/scratch:perNodeCache=size=16M,fs=ext4,bs=1k",
+    # Places that are not there: on a cache, on a folder that is alice's by her group, on the image.
+    "/home/alice/outer:/scratch/made/deeply",
+    "/home/alice/a file:/team/made/file",
+    "/shared/alice:/nowhere/yet",
 ]
 LOOK = r"""
 look() { echo "== $1"; shift; "$@" 2>&1; }
@@ -36,6 +41,9 @@ look outer ls /outer
 look inner ls -d /outer/inner/here
 look "image's link" ls -d /run/in/a/link/here
 look caches df --output=fstype,target /tmp /scratch
+look "made on a cache" sh -c 'ls /scratch/made/deeply; stat -c "%U %a" /scratch/made'
+look "made on a volume" sh -c 'cat /team/made/file; stat -c "%U %a" /team/made'
+look "made on the image" ls -d /nowhere/yet/here
 look "write to a cache" sh -c 'echo kept > /scratch/file; cat /scratch/file'
 """
 
@@ -62,6 +70,9 @@ def seen(site: Cluster) -> dict[str, str]:
         ("inner", "/outer/inner/here\n"),
         ("image's link", "/run/in/a/link/here\n"),
         ("caches", "Type Mounted on\nxfs  /tmp\next4 /scratch\n"),
+        ("made on a cache", "inner\nalice 755\n"),
+        ("made on a volume", "content\nalice 755\n"),
+        ("made on the image", "/nowhere/yet/here\n"),
         ("write to a cache", "kept\n"),
     ],
 )
@@ -86,6 +97,64 @@ def test_a_batch_job_whose_node_lacks_its_volume(site: Cluster) -> None:
     assert (job.state, job.exit_code) == ("FAILED", 1)
     assert "error: spank-container: --volume: /srv/there: No such file or directory\n" in job.output
     assert "it runs" not in job.output
+
+
+UNMADE = ["--volume=/shared/team:/data:ro", "--volume=/home/alice/outer:/data/absent"]
+
+
+def test_a_place_that_cannot_be_made(site: Cluster) -> None:
+    site.run(FOLDERS, user="root")
+    site.run("mkdir -p outer")
+    done = site.run(["srun", "--nodelist=n1", "--image=docker:busybox", *UNMADE, "true"])
+    assert done.returncode == 1
+    assert (
+        "error: spank-container: --volume: nothing can be mounted at /data/absent: Read-only file system\n"
+        in done.stderr
+    )
+    assert_idle(site)
+
+
+CACHES = r"""#!/bin/bash
+export TMPDIR=/mnt
+echo "== steps"
+srun --nodes=1 --ntasks=1 --nodelist=n1 sh -c 'mktemp | cut -c1-9; df --output=fstype,target $TMPDIR | tail -n 1; touch /mnt/one /other/two' 2>&1
+echo "== later"; srun --nodes=1 --ntasks=1 --nodelist=n1 sh -c 'ls /mnt/one /other; ls /mnt | grep -c ^tmp' 2>&1
+echo "== another node"; srun --nodes=1 --ntasks=1 --nodelist=n2 sh -c 'ls /mnt /other' 2>&1
+echo "== tasks"; srun --ntasks=2 --nodes=1 --nodelist=n1 sh -c 'touch /mnt/task$SLURM_PROCID; until [ -e /mnt/task0 -a -e /mnt/task1 ]; do sleep 0.1; done; echo met' 2> /dev/null
+echo "== full"; srun --nodes=1 --ntasks=1 --nodelist=n1 sh -c 'dd if=/dev/zero of=/mnt/big bs=1M count=400 2>&1 | grep -o "No space.*"; rm /mnt/big; touch /mnt/more && echo more' 2>&1
+echo "== names"; ls -A /shared/alice/caches
+"""
+
+
+def test_caches_are_the_jobs_own_on_each_node(site: Cluster) -> None:
+    site.run("mkdir -p /shared/alice/caches")
+    first = "--volume=/shared/alice/caches/a:/mnt:perNodeCache=size=300M"
+    second = "--volume=/shared/alice/caches/a:/other:perNodeCache=size=16M,fs=ext4"
+    job = site.sbatch(CACHES, "--nodes=2", "--image=docker:debian:trixie", first, second)
+    assert job.exit_code == 0, job.output
+    seen = sections(job.output)
+    assert seen["steps"] == "/mnt/tmp.\nxfs  /mnt\n"
+    assert seen["later"] == "/mnt/one\n\n/other:\ntwo\n1\n"
+    assert seen["another node"] == "/mnt:\n\n/other:\n"
+    assert seen["tasks"] == "met\nmet\n"
+    assert seen["full"] == "No space left on device\nmore\n"
+    assert seen["names"] == ""
+
+
+def test_a_cache_that_does_not_fit_fails_the_job_and_not_the_node(site: Cluster) -> None:
+    """By the site's place, which the login node need not have, so that no submit can tell."""
+    member = site.members["n1"]
+    setting = '[scratch]\npath = "/srv/small"\n'
+    member.sh("mkdir -p /srv/small && mount -t tmpfs -o size=64M,mode=700 none /srv/small")
+    try:
+        with configured(site.members.values(), lambda text: text + setting):
+            cache = "--volume=/anything:/mnt:perNodeCache=size=300M"
+            done = site.run(["srun", "--nodelist=n1", "--image=docker:busybox", cache, "true"])
+    finally:
+        member.sh("umount -l /srv/small && rmdir /srv/small")
+    assert done.returncode == 1
+    assert "perNodeCache: 300M do not fit into the 64M that are free [/srv/small]\n" in done.stderr
+    assert_idle(site)
 
 
 def test_volumes_leave_nothing(site: Cluster) -> None:
