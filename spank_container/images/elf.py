@@ -37,7 +37,7 @@ def soname(data: bytes) -> str:
     """The DT_SONAME of the shared library that `data` is the whole of; empty when it has none or is none."""
     try:
         return _soname(data)
-    except (error, KeyError, ValueError, OverflowError):
+    except (error, LookupError, ValueError, OverflowError):
         return ""
 
 

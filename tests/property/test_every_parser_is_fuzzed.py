@@ -13,7 +13,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "spank_container"
 PARSER = re.compile(r"_?(parse|read|decode|decoded|validate|expand)(_\w+)?")
-# By room and name, the target that feeds it: a function of this folder, in whose text it stands or is reached.
+# By room and name, the target that feeds it: a function of this folder. ROOM.* where a room is reached only as a whole.
 FUZZED = {
     "environment_file.read_environment_file": "test_fuzz.test_files_of_variables",
     "facts._expand": "test_fuzz_node.test_node_lists",
@@ -21,11 +21,13 @@ FUZZED = {
     "images.documents._parse": "test_fuzz_images.test_manifests_and_indexes",
     "images.documents.read_configuration": "test_fuzz_images.test_configurations_of_images",
     "images.documents.read_manifest": "test_fuzz_images.test_manifests_and_indexes",
-    "images.layers.read": "test_fuzz_images.test_headers_that_lie",
-    "images.layers._read": "test_fuzz_images.test_headers_that_lie",
+    "images.findings._read_libc": "test_fuzz_images.test_libraries",
     "images.logins._decoded": "test_fuzz.test_logins",
-    "images.members.read_members": "test_fuzz_images.test_members_of_any_kind",
+    "images.members.*": "test_fuzz_images.test_members_of_any_kind",
+    "images.merge.*": "test_fuzz_images.test_members_of_any_kind",
     "images.meta_json.decode": "test_fuzz_images.test_descriptions_in_the_store",
+    "images.sparse.*": "test_fuzz_images.test_sparse_files",
+    "images.tar_reader.*": "test_fuzz_images.test_headers_that_lie",
     "request.parse_request": "test_fuzz.test_forged_requests",
     "request.parse_volume_options": "test_fuzz.test_options",
     "site_config.validate_config": "test_fuzz_node.test_configurations",
@@ -47,6 +49,7 @@ FUZZED = {
 OTHERS = {
     "facts._cpus_per_node": "test_fuzz_node.test_lists_of_cpus",
     "images.documents.chosen": "test_fuzz_images.test_manifests_and_indexes",
+    "images.elf.soname": "test_fuzz_images.test_libraries",
     "plan.identity.group": "test_fuzz_node.test_whatever_the_name_service_says",
     "plan.identity.passwd": "test_fuzz_node.test_whatever_the_name_service_says",
     "request.job_from_environment": "test_fuzz_node.test_environments_of_hooks",
@@ -57,6 +60,8 @@ OTHERS = {
 NO_USERS_TEXT = {
     "commands._parser": "argparse's",
     "explain.recorded.read_record": "root's own record; any text of it in tests/unit/test_explain.py",
+    "images.convert._read_once": "opens layers, for tar_reader",
+    "images.convert._read_twice": "opens layers, for tar_reader",
     "images.store._read": "bytes, for meta_json.decode",
     "install.manifest.read_manifest": "what the installer wrote",
     "name_service._read": "bytes of a child's",
@@ -86,11 +91,14 @@ def functions() -> set[str]:
 def test_every_parser_has_a_target() -> None:
     named = {name for name in functions() if PARSER.fullmatch(name.rpartition(".")[2])}
     known = FUZZED.keys() | NO_USERS_TEXT.keys()
-    assert {name for name in named if not name.startswith(ELSEWHERE)} - known == set()
+    unknown = {name for name in named - known if f"{name.rpartition('.')[0]}.*" not in known}
+    assert {name for name in unknown if not name.startswith(ELSEWHERE)} == set()
 
 
 def test_no_list_names_what_is_gone() -> None:
-    assert (FUZZED.keys() | OTHERS.keys() | NO_USERS_TEXT.keys()) - functions() == set()
+    there = functions()
+    there |= {f"{name.rpartition('.')[0]}.*" for name in there}
+    assert (FUZZED.keys() | OTHERS.keys() | NO_USERS_TEXT.keys()) - there == set()
 
 
 @pytest.mark.parametrize("target", sorted({*FUZZED.values(), *OTHERS.values()}))

@@ -19,6 +19,8 @@ from tar_layers import Flattened, Member, flatten, layer, member
 from spank_container.errors import UserError
 from spank_container.images import meta_json
 from spank_container.images.documents import chosen, read_configuration, read_manifest
+from spank_container.images.elf import soname
+from spank_container.images.findings import _read_libc
 from spank_container.images.image_config import Manifest
 
 TASK = "pull docker:docker.io/library/debian:trixie"
@@ -107,6 +109,31 @@ def test_headers_that_lie(made: Member, fields: list[tuple[int, bytes]], behind:
     header[148:156] = b" " * 8
     header[148:156] = b"%06o\0 " % sum(header)
     check_tree(fuzzed(bytes(header) + made[1] + behind))
+
+
+NUMBERS = st.sampled_from(["0", "1", "10", "4096", "-1", "9" * 30, "", "x"]) | st.integers(0, 600).map(str)
+
+
+@given(st.binary(max_size=600), st.lists(NUMBERS, max_size=6), st.sampled_from(["0", "1"]), NUMBERS)
+def test_sparse_files(data: bytes, numbers: list[str], minor: str, size: str) -> None:
+    """GNU's formats, whose maps say where a file's bytes belong."""
+    headers = {"GNU.sparse.major": "1" if minor == "0" else "0", "GNU.sparse.minor": minor, "GNU.sparse.name": "a"}
+    headers |= {"GNU.sparse.map": ",".join(numbers), "GNU.sparse.realsize": size, "GNU.sparse.size": size}
+    in_file = "\n".join(numbers).encode().ljust(512, b"\0")
+    check_tree(fuzzed(layer(member("a", in_file + data, pax_headers=headers))))
+
+
+HEADS = st.sampled_from([b"\x7fELF", b"\x7fELF\x02\x01\x01", b"\x7fELF\x01\x02\x01"])
+
+
+@given(HEADS, st.binary(max_size=400))
+@example(b"\x7fELF", b"")
+@example(b"\x7fELF\x02\x01\x01", b"GNU C Library (x) stable release version 2.4" + b"1" * 5000)
+@example(b"\x7fELF\x02\x01\x01", b"GNU C Library " * 5000)
+def test_libraries(head: bytes, data: bytes) -> None:
+    assert len(soname(head + data)) <= 255
+    found = _read_libc(head + data)
+    assert found is None or len(found.version) < 60
 
 
 @given(st.binary(max_size=1200), st.sampled_from([b"", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAX", b"BZh9"]))
