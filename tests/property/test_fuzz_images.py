@@ -36,7 +36,7 @@ KINDS = [
 ]
 NAMES = st.sampled_from(
     [".wh.", ".wh.a", ".wh..", ".wh..wh..opq", ".wh..wh.plnk", "..", ".", "", "/", "//a", "a/", "a/../b", "\udcff"]
-) | st.text(st.characters(exclude_characters="\0"), max_size=120)
+) | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=120)
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
 
 
@@ -52,7 +52,7 @@ def members(draw: st.DrawFn) -> Member:
         uid=draw(st.integers(0, 2**33)),
         gid=draw(st.integers(0, 2**33)),
         mtime=draw(st.integers(0, 2**36) | st.just(1.5)),
-        pax_headers=draw(st.dictionaries(PAX_KEYS, st.text(max_size=9), max_size=2)),
+        pax_headers=draw(st.dictionaries(PAX_KEYS, st.text(st.characters(codec="utf-8"), max_size=9), max_size=2)),
     )
 
 
