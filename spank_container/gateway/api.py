@@ -86,7 +86,7 @@ async def pull(
     """One pull; with `seen` and `wait` the answer comes when it is news."""
     found = service.pull(who.caller, number)
     deadline = time.monotonic() + wait
-    while not found.over and service.board.version(number) == seen and time.monotonic() < deadline:  # noqa: ASYNC110  # the news come from threads
+    while not (found.over or service.board.is_news(number, seen)) and time.monotonic() < deadline:  # noqa: ASYNC110  # the news come from threads
         await asyncio.sleep(_POLL)
     return service.pull(who.caller, number)
 

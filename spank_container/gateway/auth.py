@@ -69,7 +69,7 @@ class _Secret(BaseModel):
     """A login at a registry, as a client sends it."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
-    user: str = Field(min_length=1, max_length=1024, pattern=r"^[^:\n\0]+$")
+    user: str = Field(min_length=1, max_length=1024, pattern=r"^[^:\x00-\x1f]+$")
     password: str = Field(max_length=16384)
 
 

@@ -37,6 +37,11 @@ class Board:
         self._versions: dict[int, int] = {}
         self._progress: dict[int, Progress] = {}
         self._logins: dict[int, Login] = {}
+        self.closed = False
+
+    def close(self) -> None:
+        """Nobody need wait for news any more."""
+        self.closed = True
 
     def changed(self, ids: Iterable[int], progress: Progress | None = None) -> None:
         """Something about these requests is new; without `progress` it is not that."""
@@ -48,6 +53,10 @@ class Board:
 
     def version(self, number: int) -> int:
         return self._versions.get(number, self._first)
+
+    def is_news(self, number: int, seen: int) -> bool:
+        """Whether to answer one who knows the version `seen`."""
+        return self.closed or self.version(number) != seen
 
     def progress(self, number: int) -> Progress:
         return self._progress.get(number, Progress())

@@ -88,8 +88,9 @@ class Gateway:
         """The caller's, or everybody's for an admin; those that failed stay for a while."""
         return self._list(Pull, "/v1/pulls")
 
-    def cancel(self, pull: Pull) -> None:
-        self._ask("DELETE", f"/v1/pulls/{pull.id}")
+    def cancel(self, number: int) -> None:
+        """Give a pull up by its id; one that has begun goes on for others who asked."""
+        self._ask("DELETE", f"/v1/pulls/{number}")
 
     def images(self) -> tuple[Image, ...]:
         """Those that the caller may use, the newest first."""

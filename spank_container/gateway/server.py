@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from spank_container.values.address import Address
 
 _BACKLOG = 128
-_MOST_AT_ONCE = 512
-_LONGEST_HEAD = 128 << 10  # a credential with a token in it is longer than most
 
 
 def serve(config: SiteConfig) -> None:
@@ -31,43 +29,26 @@ def serve(config: SiteConfig) -> None:
         raise UserError("the gateway does not run as root", hint=f"run it as {config.gateway.account}: see the unit")
     _log_to_stderr()
     state = Path(config.gateway.state)
-    with _alone(state), _listening(config) as sockets:
-        _serve(config, state, sockets)
+    with _alone(state):
+        _serve(config, state)
 
 
-def _serve(config: SiteConfig, state: Path, sockets: list[socket.socket]) -> None:
+def _serve(config: SiteConfig, state: Path) -> None:
     try:
-        import uvicorn  # noqa: PLC0415  # an extra, as what follows
-
-        from spank_container.gateway.api import build_app  # noqa: PLC0415
-        from spank_container.gateway.auth import PeerProtocol  # noqa: PLC0415
-        from spank_container.gateway.database import Database  # noqa: PLC0415
+        from spank_container.gateway.database import Database  # noqa: PLC0415  # what follows needs the extra
         from spank_container.gateway.service import build_service  # noqa: PLC0415
+        from spank_container.gateway.web import answer  # noqa: PLC0415
     except ImportError as error:
         raise SiteError(f"{error.name} is not installed", hint="pip install 'spank-container[gateway]'") from error
     database = Database(state / "gateway.sqlite")
     service = build_service(config, database)
-    settings = uvicorn.Config(
-        build_app(service),
-        http=PeerProtocol,
-        ws="none",
-        loop="asyncio",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,  # X-Forwarded-For would be somebody's word for who he is
-        server_header=False,
-        limit_concurrency=_MOST_AT_ONCE,
-        timeout_keep_alive=5,
-        timeout_graceful_shutdown=2,
-        h11_max_incomplete_event_size=_LONGEST_HEAD,
-    )
-    service.start()
-    try:
-        uvicorn.Server(settings).run(sockets)
-    finally:
-        service.stop()
-        database.close()
+    with _listening(config) as sockets:
+        service.start()
+        try:
+            answer(service, sockets)
+        finally:
+            service.stop()
+            database.close()
 
 
 def _log_to_stderr() -> None:

@@ -39,7 +39,6 @@ _ARGV = (sys.executable, "-I", "-m", "spank_container.gateway.worker")
 _IDLE = 1.0  # seconds until a thread looks for work that nobody told it of: a retry whose time has come
 _SLOWDOWN = 3
 _LONGEST_DELAY = 1800
-_CONVERTING = ("reading", "converting")
 
 
 @dataclass(slots=True)
@@ -163,7 +162,7 @@ class _Pull:
         self._board.changed(ids, Progress(layers=report.layers))
 
     def _progress(self, ids: tuple[int, ...], report: Report) -> None:
-        if report.stage in _CONVERTING:
+        if report.stage != "downloading" or report.done >= report.total:
             self._queue.converting(ids)
         self._board.changed(ids, Progress(report.stage, report.done, report.total, report.layers))
 

@@ -1,0 +1,162 @@
+"""A gateway with a store of its own, as a process of an unprivileged account, and its clients.
+
+Clients are processes of alice's or bob's own, with the client library.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gateway.site import ACCOUNTS, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from gateway.site import Site
+
+CLIENT = """
+import json, sys
+from dataclasses import asdict, is_dataclass
+from spank_container.errors import SpankContainerError
+from spank_container.gateway.client import Gateway
+from spank_container.gateway.wire import Realm
+from spank_container.images.logins import Login
+from spank_container.values.address import parse_address
+
+def plain(found):
+    if isinstance(found, tuple):
+        return [plain(one) for one in found]
+    return asdict(found) if is_dataclass(found) else found
+
+address, munge, call = sys.argv[1:]
+words = json.load(sys.stdin)
+arguments, login = words.pop("arguments"), words.pop("login", None)
+if login:
+    words["login"] = Login(*login)
+gateway = Gateway((parse_address(address),), Realm("gate", munge))
+try:
+    print(json.dumps({"ok": plain(getattr(gateway, call)(*arguments, **words))}))
+except SpankContainerError as error:
+    print(json.dumps({"error": error.message, "hint": error.hint, "kind": type(error).__name__}))
+"""
+CONFIG = """
+[images]
+store = "{base}/store"
+[gateway]
+addresses = ["unix:{base}/run/socket"]
+listen = ["unix:{base}/run/socket", "127.0.0.1:{port}"]
+account = "gate"
+munge_socket = "{munge}"
+state = "{base}/state"
+admins = ["root", "carol"]
+{more}
+"""
+
+
+class Refused(Exception):  # noqa: N818  # what the test expects is no error
+    """What the client raised: its message, and `kind`, the name of its class."""
+
+    def __init__(self, said: dict[str, str]) -> None:
+        super().__init__(said["error"])
+        self.hint, self.kind = said["hint"], said["kind"]
+
+
+@dataclass(slots=True)
+class Gateway:
+    """A gateway with a store of its own, and its clients."""
+
+    site: Site
+    base: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def unix(self) -> str:
+        return f"unix:{self.base}/run/socket"
+
+    @property
+    def tcp(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def store(self) -> Path:
+        return self.base / "store"
+
+    def argv(self, user: str = "gate") -> list[str]:
+        return self.site.argv([sys.executable, "-I", "-m", "spank_container", "gateway", "serve"], user)
+
+    def start(self) -> None:
+        with (self.base / "log").open("ab") as log:
+            self.process = subprocess.Popen(self.argv(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        wait_for(self._answers)
+
+    def _answers(self) -> bool:
+        assert self.process
+        assert self.process.poll() is None, self.log()
+        with socket.socket(socket.AF_UNIX) as end:
+            return end.connect_ex(f"{self.base}/run/socket") == 0
+
+    def log(self) -> str:
+        return (self.base / "log").read_text()
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        assert self.process
+        self.process.send_signal(number)
+        self.process.wait(timeout=30)
+
+    def begin(self, call: str, user: str | int, *arguments: Any, via: str = "", **words: Any) -> subprocess.Popen[str]:  # noqa: ANN401  JSON
+        """A call that goes on while the test does something else; `end` waits for it."""
+        argv = [sys.executable, "-I", "-c", CLIENT, via or self.unix, self.site.munge_socket, call]
+        process = subprocess.Popen(
+            self.site.argv(argv, user), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stdin
+        process.stdin.write(json.dumps({"arguments": arguments, **words}))
+        process.stdin.close()
+        process.stdin = None
+        return process
+
+    def end(self, process: subprocess.Popen[str]) -> Any:  # noqa: ANN401  JSON
+        printed, complaint = process.communicate(timeout=120)
+        assert process.returncode == 0, complaint
+        said = json.loads(printed)
+        if "error" in said:
+            raise Refused(said)
+        return said["ok"]
+
+    def call(self, call: str, user: str | int, *arguments: Any, **words: Any) -> Any:  # noqa: ANN401  JSON
+        """A method of the client's, in a process of `user`'s; raises Refused."""
+        return self.end(self.begin(call, user, *arguments, **words))
+
+    def files(self) -> set[str]:
+        """Of whole images, unfinished ones and everything else, in the store."""
+        return {str(path.relative_to(self.store)) for path in self.store.rglob("*") if path.is_file()}
+
+
+@contextmanager
+def made(the_site: Site, name: str, more: str = "") -> Iterator[Gateway]:
+    base = the_site.base / name
+    for folder in ("", "store", "state", "run"):
+        (base / folder).mkdir()
+        os.chown(base / folder, ACCOUNTS["gate"], ACCOUNTS["gate"])
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    gateway = Gateway(the_site, base, port)
+    config = CONFIG.format(base=base, port=port, munge=the_site.munge_socket, more=more)
+    write = ["sh", "-c", "mkdir -p /etc/spank-container; cat > /etc/spank-container/config.toml"]
+    subprocess.run(the_site.argv(write, "root"), input=config, text=True, check=True)
+    gateway.start()
+    try:
+        yield gateway
+    finally:
+        if gateway.process and gateway.process.poll() is None:
+            gateway.kill()
