@@ -62,7 +62,7 @@ class ScratchConfig:
     max_size: str = _setting("", "The largest cache a user may ask for, such as 500G. Empty: no limit.")
     filesystems: tuple[str, ...] = _setting(("xfs", "ext4"), "The file systems a user may ask for.")
     overcommit: bool = _setting(
-        default=False, doc="Whether a cache may be larger than the space that is free where its file lies."
+        default=False, doc="Whether caches may be promised more room than there is. Otherwise it is reserved for them at once."
     )
 
 
