@@ -19,12 +19,13 @@ os.environ.setdefault("SPANK_CONTAINER_SANDBOX", "bench")  # before the sandbox 
 from bench.convert import convert
 from bench.entry import entry
 from bench.rows import all_hold
+from bench.scratch import scratch
 from bench.show import show_json, show_table
 from sandbox import cluster as clusters
 from sandbox.command import SandboxError, say
 from sandbox.releases import DEFAULT, RELEASES
 
-BENCHMARKS = {"entry": entry, "convert": convert}
+BENCHMARKS = {"entry": entry, "convert": convert, "scratch": scratch}
 
 
 def main() -> int:
