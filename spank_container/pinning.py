@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spank_container.errors import BusyError, UserError
+from spank_container.errors import SpankContainerError, UserError
 from spank_container.images.store import Store
 from spank_container.values.image_ref import PinnedImage, RegistryRef, parse_digest, parse_image_ref
 
@@ -51,7 +51,7 @@ def pin_image(
         return _of_gateway(gateway, reference, config, environment, waiting)
     store.meta(digest)  # a tag may outlive its image
     if gateway:
-        with suppress(BusyError):
+        with suppress(SpankContainerError):  # it counts uses; the image is there all the same
             gateway.used(digest, str(reference))
     return PinnedImage(reference, digest), False
 
