@@ -14,10 +14,6 @@ LARGEST_BODY = 64 << 10
 _PROBLEM = json.dumps({"error": f"a request has {LARGEST_BODY} bytes at most", "hint": ""}).encode()
 
 
-class _TooLargeError(Exception):
-    pass
-
-
 class Guard:
     """An ASGI application around another one."""
 
@@ -28,28 +24,40 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        taken, answering = 0, False
-
-        async def limited() -> Message:
-            nonlocal taken
-            message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > LARGEST_BODY:
-                raise _TooLargeError
-            return message
 
         async def counted(message: Message) -> None:
-            nonlocal answering
             if message["type"] == "http.response.start":
-                answering = True
                 self._metrics.answered(message["status"])
             await send(message)
 
-        try:
-            await self._app(scope, limited, counted)
-        except _TooLargeError:
-            if not answering:
-                await _too_large(counted)
+        body = await _body(receive)
+        if body is None:
+            await _too_large(counted)
+        else:
+            await self._app(scope, _again(body, receive), counted)
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """All of it, before anybody acts on a part; None when it is too large."""
+    body, more = b"", True
+    while more and len(body) <= LARGEST_BODY:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return None if len(body) > LARGEST_BODY else body
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    given = False
+
+    async def first_the_body() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return first_the_body
 
 
 async def _too_large(send: Send) -> None:

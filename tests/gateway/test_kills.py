@@ -18,7 +18,7 @@ from gateway.site import ACCOUNTS, wait_for
 if TYPE_CHECKING:
     from gateway.gateways import Gateway
 
-ALICES = {"login": ("alice", "secret of alice")}
+ALICES = ("alice", "secret of alice")
 
 
 def whole(gateway: Gateway, digests: set[str]) -> None:
@@ -142,7 +142,7 @@ def test_at_random_times(gateway: Gateway) -> None:
 def test_a_login_is_asked_for_again(gateway: Gateway) -> None:
     reference = gateway.site.push("mine:1", data(30), private=True)
     with gateway.site.conversions_held():
-        waiting = gateway.begin("pulled", "alice", reference, **ALICES)
+        waiting = gateway.begin("pulled", "alice", reference, login=ALICES)
         gateway.end(gateway.begin("pull", "bob", reference, login=("bob", "secret of bob")))
         wait_for(lambda: state_of(gateway) == "converting")
         gateway.kill()
