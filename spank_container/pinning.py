@@ -42,7 +42,7 @@ def pin_image(
     """
     reference = parse_image_ref(text)
     gateway = _gateway(config)
-    store = Store(Path(config.images.store))
+    store = Store(Path(config.images.store), wanted=config.images.wanted)
     try:
         digest = store.resolve(reference)
     except UserError:

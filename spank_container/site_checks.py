@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
+_ARCHITECTURE = re.compile(r"[a-z0-9]+", re.ASCII)
 _PART = re.compile(r"(?:[1-9]\d?|100)%", re.ASCII)
 _LONGEST_WAIT = 60  # seconds: well below what Slurm gives a Prolog
 
@@ -108,6 +109,14 @@ def _address(text: str) -> str:
     return ""
 
 
+def _architecture(text: str) -> str:
+    return "" if not text or _ARCHITECTURE.fullmatch(text) else "is no architecture such as amd64 or arm64"
+
+
+def _level(number: int) -> str:
+    return "" if 1 <= number <= 22 else "is no level of zstd, 1 to 22"
+
+
 def _positive(number: int) -> str:
     return "" if number >= 1 else "is not at least 1"
 
@@ -133,6 +142,8 @@ def _variable(name: str) -> str:
 _TEXTS: dict[tuple[str, str], Callable[[str], str]] = {
     ("images", "store"): _path,
     ("images", "blob_cache"): _size,
+    ("images", "architecture"): _architecture,
+    ("images", "block_size"): _one_of("4K", "8K", "16K", "32K", "64K", "128K", "256K", "512K", "1M"),
     ("images", "pull"): _one_of("submit", "never"),
     ("images", "node_cache"): _path_or_none,
     ("images", "node_cache_size"): _size,
@@ -157,6 +168,7 @@ _TEXTS: dict[tuple[str, str], Callable[[str], str]] = {
     ("gateway", "state"): _path,
 }
 _NUMBERS: dict[tuple[str, str], Callable[[int], str]] = {
+    ("images", "compression_level"): _level,
     ("images", "pull_timeout"): _positive,
     ("images", "keep_mounted"): _not_negative,
     ("container", "name_service_timeout"): _seconds,

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from spank_container.errors import SiteError
 from spank_container.site_checks import find_mistakes
+from spank_container.values.image_format import ImageFormat
+from spank_container.values.size import parse_size
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -42,6 +44,13 @@ class ImagesConfig:
     pull: str = _setting(
         "submit", "Whether an image that is not in the store is pulled at submit, by the gateway: submit or never."
     )
+    architecture: str = _setting(
+        "", "Which images of several architectures offer, such as arm64. Empty: those for the machine that pulls."
+    )
+    compression_level: int = _setting(3, "How hard zstd tries, 1 to 22; higher takes much longer and gains little.")
+    block_size: str = _setting(
+        "128K", "The block of a squashfs, a power of 2: 4K to 1M. Larger ones are slower to read."
+    )
     pull_timeout: int = _setting(600, "How many seconds a node waits for an image that is still being pulled.")
     keep_mounted: int = _setting(0, "How many seconds an image stays mounted on a node after its last job.")
     node_cache: str = _setting("", "A folder on each node's own disk for copies of images. Empty: jobs read the store.")
@@ -49,6 +58,10 @@ class ImagesConfig:
     advertise: bool = _setting(
         default=False, doc="Whether nodes tell Slurm which images they have, as features: spank_container, image_HEX."
     )
+
+    @property
+    def wanted(self) -> ImageFormat:
+        return ImageFormat(self.architecture, self.compression_level, parse_size(self.block_size))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +75,8 @@ class ScratchConfig:
     max_size: str = _setting("", "The largest cache a user may ask for, such as 500G. Empty: no limit.")
     filesystems: tuple[str, ...] = _setting(("xfs", "ext4"), "The file systems a user may ask for.")
     overcommit: bool = _setting(
-        default=False, doc="Whether caches may be promised more room than there is. Otherwise it is reserved for them at once."
+        default=False,
+        doc="Whether caches may be promised more room than there is. Otherwise it is reserved for them at once.",
     )
 
 

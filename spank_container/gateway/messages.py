@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from spank_container.errors import BusyError, NodeError, SiteError, SpankContainerError, UserError
+from spank_container.values.image_format import ImageFormat
 
 _KINDS: dict[str, type[SpankContainerError]] = {
     "user": UserError,
@@ -37,6 +38,7 @@ class Task:
     store: str
     blob_limit: int
     askers: tuple[Asker, ...]
+    wanted: ImageFormat = field(default_factory=ImageFormat)
 
     def line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"
@@ -68,7 +70,8 @@ class Report:
 
 def read_task(line: bytes) -> Task:
     found = json.loads(line)
-    return Task(**found | {"askers": tuple(Asker(**asker) for asker in found["askers"])})
+    askers = tuple(Asker(**asker) for asker in found["askers"])
+    return Task(**found | {"askers": askers, "wanted": ImageFormat(**found["wanted"])})
 
 
 def read_report(line: bytes) -> Report:

@@ -124,7 +124,7 @@ class Service:
 def build_service(config: SiteConfig, database: Database) -> Service:
     """Reads and starts nothing yet."""
     queue, ledger, board, metrics = Queue(database), Ledger(database), Board(), Metrics()
-    catalog = Catalog(Store(Path(config.images.store)), ledger)
+    catalog = Catalog(Store(Path(config.images.store), wanted=config.images.wanted), ledger)
     return Service(
         config=config,
         queue=queue,

@@ -66,8 +66,8 @@ def work(task: Task, tell: Tell) -> None:
     reference = parse_image_ref(task.reference)
     if not isinstance(reference, RegistryRef):
         raise UserError(f"{reference} names no registry to pull from", hint="write docker:NAME:TAG")
-    store = Store(Path(task.store))
-    with _registry(reference) as anonymous:
+    store = Store(Path(task.store), wanted=task.wanted)
+    with _registry(store, reference) as anonymous:
         try:
             image = anonymous.find(reference)
         except UserError as refusal:
@@ -91,7 +91,7 @@ def _pull_privately(task: Task, reference: RegistryRef, store: Store, refusal: U
     let_in: dict[str, list[Asker]] = {}
     for asker in task.askers:
         try:
-            image = _found_by(asker, reference, refusal)
+            image = _found_by(asker, reference, store, refusal)
         except SpankContainerError as error:
             tell(failure((asker.id,), error))
         else:
@@ -105,17 +105,17 @@ def _pull_privately(task: Task, reference: RegistryRef, store: Store, refusal: U
             tell(failure(ids, error))
 
 
-def _found_by(asker: Asker, reference: RegistryRef, refusal: UserError) -> RemoteImage:
+def _found_by(asker: Asker, reference: RegistryRef, store: Store, refusal: UserError) -> RemoteImage:
     if not asker.user:
         raise refusal
-    with _registry(reference, asker) as registry:
+    with _registry(store, reference, asker) as registry:
         return registry.find(reference)
 
 
 def _brought_privately(
     askers: Sequence[Asker], ids: tuple[int, ...], reference: RegistryRef, store: Store, tell: Tell
 ) -> Report:
-    with _registry(reference, askers[0]) as registry:
+    with _registry(store, reference, askers[0]) as registry:
         image = registry.find(reference)
         if store.has(image.digest):  # once everybody's, always everybody's: it may be so under another name
             store.tag(reference, image.digest)
@@ -130,14 +130,14 @@ def _brought_privately(
 
 
 @contextmanager
-def _registry(reference: RegistryRef, asker: Asker | None = None) -> Iterator[Registry]:
+def _registry(store: Store, reference: RegistryRef, asker: Asker | None = None) -> Iterator[Registry]:
     """As `asker`, or as nobody. skopeo reads the login from a file that has no name and dies with us."""
     logins = {"auths": {reference.registry: {"auth": _auth(asker)}} if asker else {}}
     file = os.memfd_create("logins", os.MFD_CLOEXEC)
     try:
         os.write(file, json.dumps(logins).encode())
         environment = passed_environment(os.environ) | {"REGISTRY_AUTH_FILE": f"/proc/{os.getpid()}/fd/{file}"}
-        yield Registry(environment=environment)
+        yield Registry.asking_for(store.wanted, environment)
     finally:
         os.close(file)
 

@@ -96,7 +96,7 @@ class _Pull:
     def __init__(self, workers: Workers, batch: tuple[Request, ...]) -> None:
         self._config, self._queue, self._ledger = workers.config, workers.queue, workers.ledger
         self._board, self._metrics, self._workers = workers.board, workers.metrics, workers
-        self._store = Store(Path(workers.config.images.store))
+        self._store = Store(Path(workers.config.images.store), wanted=workers.config.images.wanted)
         self._batch = {request.id: request for request in batch}
         self._left = set(self._batch)
         self._private: set[int] = set()
@@ -134,7 +134,7 @@ class _Pull:
     def _task(self) -> Task:
         limit = parse_size(self._config.images.blob_cache)
         askers = tuple(self._asker(request) for request in self._batch.values())
-        return Task(self._reference, str(self._store.root), limit, askers)
+        return Task(self._reference, str(self._store.root), limit, askers, self._store.wanted)
 
     def _asker(self, request: Request) -> Asker:
         login = self._board.login(request.id)

@@ -16,8 +16,9 @@ from spank_container.images.image_config import RuntimeConfig
 from spank_container.images.layers import BrokenBlobError, opened
 from spank_container.images.merge import merge, write_merged
 from spank_container.images.sight import UnforeseenError
-from spank_container.images.squash import Compression, squashing
+from spank_container.images.squash import squashing
 from spank_container.images.tar_writer import TarWriter
+from spank_container.values.image_format import ImageFormat
 from spank_container.values.image_meta import ImageMeta
 
 if TYPE_CHECKING:
@@ -41,11 +42,11 @@ def convert(
     configuration: Configuration,
     path: Path,
     *,
-    compression: Compression | None = None,
+    wanted: ImageFormat | None = None,
     report: Progress = lambda _stage, _done, _total: None,
 ) -> ImageMeta:
     """Write the squashfs of the image `digest` to `path`; a layer that is damaged in the cache is removed there."""
-    conversion = _Conversion(path, compression or Compression(), report)
+    conversion = _Conversion(path, wanted or ImageFormat(), report)
     try:
         with opened(blobs) as layers:
             find, finder = conversion.run(layers)
@@ -58,7 +59,7 @@ def convert(
 @dataclass(frozen=True, slots=True)
 class _Conversion:
     path: Path
-    compression: Compression
+    wanted: ImageFormat
     report: Progress
 
     def run(self, layers: Sequence[Layer]) -> tuple[Find, Finder]:
@@ -70,14 +71,14 @@ class _Conversion:
 
     def _read_once(self, layers: Sequence[Layer]) -> tuple[Find, Finder]:
         finder, root = Finder(), foresee_root(layers)
-        with squashing(self.path, root, self.compression) as fd:
+        with squashing(self.path, root, self.wanted) as fd:
             sink = TarWriter(fd, lambda: self._tell("converting", layers))
             return flatten(layers, root, sink, finder).find, finder
 
     def _read_twice(self, layers: Sequence[Layer]) -> tuple[Find, Finder]:
         finder = Finder()
         flat = merge(layers, lambda: self._tell("reading", layers))
-        with squashing(self.path, flat.root, self.compression) as fd:
+        with squashing(self.path, flat.root, self.wanted) as fd:
             write_merged(flat, layers, TarWriter(fd), finder)
         return flat.tree.find, finder
 

@@ -68,7 +68,7 @@ def pull(
 
     Of all layers that were ever downloaded, `blob_limit` bytes are kept for the next pull.
     """
-    registry = registry or Registry()
+    registry = registry or Registry.asking_for(store.wanted)
     return bring(registry.find(ref), store, progress, registry, blob_limit)
 
 
@@ -97,7 +97,7 @@ def _convert(
         blobs = _blobs(image, configuration, store)
         _download(image, blobs, origin, store, report)
         try:
-            return convert(image.digest, blobs, configuration, path, report=report)
+            return convert(image.digest, blobs, configuration, path, wanted=store.wanted, report=report)
         except UserError as error:
             raise UserError(f"cannot {image.task}: {error.message}", error.hint) from error
 

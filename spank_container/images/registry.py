@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spank_container.images.image_config import Configuration, Manifest
+    from spank_container.values.image_format import ImageFormat
 
 _ARCHITECTURES = {
     "x86_64": "amd64",
@@ -99,6 +100,11 @@ class Registry:
     environment: Mapping[str, str] = field(default_factory=FIXED_ENVIRONMENT.copy)
     answer_time: float = 120
     download_time: float = 3600
+
+    @classmethod
+    def asking_for(cls, wanted: ImageFormat, environment: Mapping[str, str] = FIXED_ENVIRONMENT) -> Registry:
+        """With what else is usual."""
+        return cls(wanted.architecture or local_architecture(), environment)
 
     def find(self, ref: RegistryRef) -> RemoteImage:
         """What `ref` means in its registry now; UserError when there is no such image for our architecture."""

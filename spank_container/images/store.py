@@ -17,13 +17,15 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from spank_container.errors import NodeError, ParseError, SiteError, UserError
 from spank_container.images import meta_json
 from spank_container.images.durable import locked, make_folder, sync, write_file
+from spank_container.images.tag_names import PATTERN, tag_file, tagged_name
 from spank_container.values.access import unknown_image
+from spank_container.values.image_format import ImageFormat
 from spank_container.values.image_ref import Digest, ImageId, ImageRef, ImportedRef, RegistryRef, parse_digest
 
 if TYPE_CHECKING:
@@ -48,16 +50,20 @@ class StoredImage:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The store below `root`, which need not exist before the first `add`; a private one is a part of the `whole`."""
+    """The store below `root`, which need not exist before the first `add`; a private one is a part of the `whole`.
+
+    `wanted` is what is made of images that come in, and for which architecture tags are looked up.
+    """
 
     root: Path
     whole: Path | None = None
     blob_folder: Path | None = None
+    wanted: ImageFormat = field(default_factory=ImageFormat)
 
     @property
     def private(self) -> Store:
         """The images that have an `access`. Whoever is neither root nor the writer finds nothing in it."""
-        return Store(self.root / "private", self.root)
+        return Store(self.root / "private", self.root, wanted=self.wanted)
 
     def apart(self, digest: Digest) -> Store:
         """The same store, with a folder of its own for the layers of one image.
@@ -181,12 +187,9 @@ class Store:
 
     def names(self) -> dict[Digest, set[str]]:
         names: dict[Digest, set[str]] = {}
-        for path in self.tags.rglob("[:@]*"):
-            repository = path.parent.relative_to(self.tags)
+        for path in self.tags.rglob(PATTERN):
             if digest := self._pointer(path):
-                name = f"{repository}{path.name}"
-                kind, _, imported = name.partition("/")
-                names.setdefault(digest, set()).add(f"custom:{imported}" if kind == "custom" else f"docker:{name}")
+                names.setdefault(digest, set()).add(tagged_name(path.relative_to(self.tags)))
         return names
 
     def _restore(self, digest: Digest, access: Access | None) -> bool:
@@ -275,11 +278,7 @@ class Store:
         return self.images / f".{_file_name(digest)}.lock"
 
     def _tag_path(self, ref: RegistryRef | ImportedRef) -> Path:
-        if isinstance(ref, ImportedRef):
-            return self.tags / "custom" / ref.repository / f":{ref.tag}"
-        # ":" and "@" cannot begin a component of a repository, so the tag `b` of `a` never meets the repository `a/b`.
-        name = f"@{ref.digest}" if ref.digest else f":{ref.tag}"
-        return self.tags / ref.registry / ref.repository / name
+        return self.tags / tag_file(ref, self.wanted.architecture)
 
 
 def _file_name(digest: Digest) -> str:

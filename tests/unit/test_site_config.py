@@ -117,6 +117,15 @@ def test_every_setting(tmp_path: Path) -> None:
             ["images.store: '/a\\x00' is wrong: the path holds an unprintable character"],
         ),
         ("[images]\nstore = 1979-05-27", ["images.store: Input should be a valid string"]),
+        (
+            '[images]\narchitecture = "x86_64"',
+            ["images.architecture: 'x86_64' is no architecture such as amd64 or arm64"],
+        ),
+        ("[images]\ncompression_level = 23", ["images.compression_level: 23 is no level of zstd, 1 to 22"]),
+        (
+            '[images]\nblock_size = "100K"',
+            ["images.block_size: '100K' is none of 4K, 8K, 16K, 32K, 64K, 128K, 256K, 512K, 1M"],
+        ),
         ('[scratch]\npath = "~"', ["scratch.path: '~' is wrong: nothing replaces the ~ here"]),
         ('[scratch]\nmax_size = "much"', ["scratch.max_size: 'much' is not a size"]),
         ('[scratch]\nmax_size = "50%"', ["scratch.max_size: '50%' is not a size"]),

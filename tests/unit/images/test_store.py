@@ -9,13 +9,15 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from spank_container.errors import NodeError, SiteError, UserError
 from spank_container.images.store import Store
-from spank_container.values.image_meta import ImageMeta
+from spank_container.values.image_format import ImageFormat
+from spank_container.values.image_meta import Findings, ImageMeta, Libc, MpiLibrary
 from spank_container.values.image_ref import Digest, ImageId, ImportedRef, RegistryRef, parse_image_ref
 
 DIGEST = Digest("sha256:" + "a" * 64)
@@ -32,6 +34,8 @@ META = ImageMeta(
     labels=(("a", "b"), ("c", "")),
     passwd="root:x:0:0::/root:/bin/sh\n",  # noqa: S106  a file, not a password
     group="root:x:0:\n",
+    volumes=("/data",),
+    findings=Findings(Libc("glibc", "2.41"), (MpiLibrary("/lib/libmpi.so.40", "libmpi.so.40"),), ("/bin/sh",)),
 )
 
 
@@ -62,8 +66,18 @@ def test_an_added_image_is_read_back(store: Store) -> None:
     assert meta.size == len(b"squashfs")
     assert meta.environment == META.environment
     assert meta.labels == META.labels
+    assert meta.findings == META.findings
     assert store.squashfs(DIGEST).read_bytes() == b"squashfs"
     assert names(store.images) == [f"sha256-{'a' * 64}.json", f"sha256-{'a' * 64}.squashfs"]
+
+
+def test_an_image_of_the_first_version_is_read(store: Store) -> None:
+    store.add(DIGEST, convert)
+    path = store.images / f"sha256-{'a' * 64}.json"
+    found = json.loads(path.read_text())
+    del found["volumes"], found["findings"]
+    path.write_text(json.dumps(found | {"version": 1}))
+    assert store.meta(DIGEST) == replace(META, size=len(b"squashfs"), volumes=(), findings=Findings())
 
 
 def test_every_user_may_read_whatever_the_umask(store: Store) -> None:
@@ -85,6 +99,17 @@ def test_a_tag_resolves_and_moves(store: Store) -> None:
     assert store.resolve(debian) == DIGEST
     store.tag(debian, OTHER)
     assert store.resolve(debian) == OTHER
+
+
+def test_a_tag_means_an_image_for_each_architecture(store: Store) -> None:
+    arm = replace(store, wanted=ImageFormat("arm64"))
+    for one, digest in ((store, DIGEST), (arm, OTHER)):
+        one.add(digest, convert)
+        for text in ("debian:trixie", "custom:mine:1"):
+            one.tag(ref(text), digest)
+    assert (store.resolve(ref("debian:trixie")), arm.resolve(ref("debian:trixie"))) == (DIGEST, OTHER)
+    names = ("custom:mine:1", "docker:docker.io/library/debian:trixie")
+    assert [image.names for image in store.list()] == [names, names]
 
 
 def test_a_tag_and_a_repository_of_one_name(store: Store) -> None:
@@ -157,6 +182,11 @@ def test_a_store_that_is_not_mounted_is_the_sites(tmp_path: Path) -> None:
         (lambda d: d | {"labels": [["a"]]}, "labels is no list of pairs"),
         (lambda d: d | {"labels": {}}, "labels is no list of pairs"),
         (lambda d: d | {"passwd": None}, "passwd is no text"),
+        (lambda d: d | {"volumes": [1]}, "volumes is no list of texts"),
+        (lambda d: d | {"findings": {}}, "an object has not the keys libc, mpi, interpreters"),
+        (lambda d: d | {"findings": d["findings"] | {"libc": 1}}, "an object has not the keys name, version"),
+        (lambda d: d | {"findings": d["findings"] | {"mpi": 1}}, "mpi is no list of libraries"),
+        (lambda d: d | {"findings": d["findings"] | {"mpi": ["x"]}}, "an object has not the keys path, soname"),
         (lambda d: d | {"digest": "sha256:../../x"}, "no digest"),
         (lambda d: d | {"digest": OTHER}, f"it describes {OTHER}"),
         (lambda d: [d], "version 2"),
@@ -237,7 +267,8 @@ WRITER = """
 import fcntl, os, signal, sys
 from pathlib import Path
 from spank_container.images.store import Store
-from spank_container.values.image_meta import ImageMeta
+from spank_container.values.image_format import ImageFormat
+from spank_container.values.image_meta import Findings, ImageMeta, Libc, MpiLibrary
 from spank_container.values.image_ref import Digest, RegistryRef
 
 left = int(sys.argv[2])
