@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     Report = Callable[[str, int, int], None]
     """(stage, bytes done, bytes in all); may be called from another thread."""
 
+_REMOVAL_DAYS = 14  # where Slurm cannot be asked for the jobs that may read a removed image; as a gateway's
+
 
 @dataclass(frozen=True, slots=True)
 class Audience:
@@ -150,10 +152,13 @@ class _StoreLibrary:
         return next(_image(one) for one in self._store.list() if one.meta.digest == digest)
 
     def remove(self, reference: str) -> Image:
-        from spank_container.images.removal import remove  # noqa: PLC0415
+        from spank_container.images.removal import delete_free, remove  # noqa: PLC0415
+        from spank_container.slurm.starts import oldest_start  # noqa: PLC0415
 
         image = self.lookup(reference)
         remove(self._store, parse_digest(image.digest))
+        # Nobody looks after this store but who changes it: the files of earlier removals go now.
+        delete_free(self._store, oldest_start, _REMOVAL_DAYS)
         return image
 
     def share(self, reference: str, audience: Audience) -> Image:

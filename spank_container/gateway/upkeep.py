@@ -1,8 +1,7 @@
 """What the gateway does by itself, now and then: let images expire, delete the files of removed ones, forget old pulls.
 
 An image's last use is the last submit that named it, or the last read of its file where the file system keeps access
-times (relatime, the default, notes one a day). A removed image's file is deleted when no job is left that started
-before the removal: such a job may have it mounted, and no later one can, since the Prolog finds no description of it.
+times (relatime, the default, notes one a day).
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from spank_container.errors import BusyError, SpankContainerError
+from spank_container.errors import SpankContainerError
 from spank_container.images import removal
 from spank_container.slurm.starts import oldest_start
 from spank_container.values.image_ref import parse_digest
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _DAY = 86400
 _INTERVAL = 600
-_MARGIN = 300  # NFS clients believe what they know of a folder for a minute, and clocks differ
 
 
 @dataclass(slots=True)
@@ -70,21 +68,10 @@ class Upkeep:
         """Delete the files of removed images that no job can have mounted; how many these were."""
         number = 0
         for part in (self.catalog.store, self.catalog.store.private):
-            for digest, when in removal.removed(part).items():
-                if self._is_free(when):
-                    removal.delete(part, digest)
-                    _LOG.info("the file of %s is deleted", digest)
-                    number += 1
+            for digest in removal.delete_free(part, self.starts, self.config.removal_days):
+                _LOG.info("the file of %s is deleted", digest)
+                number += 1
         return number
-
-    def _is_free(self, removed: float) -> bool:
-        if time.time() < removed + _MARGIN:
-            return False
-        try:
-            oldest = self.starts()
-        except BusyError:
-            return time.time() > removed + self.config.removal_days * _DAY
-        return oldest is None or oldest > removed + _MARGIN
 
     def _last_use(self, image: Image) -> float:
         return max(image.used, image.created, _access_time(self._part(image), image))

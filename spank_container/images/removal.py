@@ -2,7 +2,8 @@
 
 Each step leaves a store that is whole. A removed image is gone for new jobs at once, while its file stays for jobs that
 have it mounted: on a local file system an open file outlives its name, but an NFS server forgets it, and every node
-that reads it then gets ESTALE. Who decides when `delete` is safe is not here.
+that reads it then gets ESTALE. So `delete_free` waits until no job is left that started before the removal: such a
+job may have it mounted, and no later one can, since the Prolog finds no description of it.
 """
 
 from __future__ import annotations
@@ -14,18 +15,20 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spank_container.errors import NodeError
+from spank_container.errors import BusyError, NodeError
 from spank_container.images.durable import locked, make_folder, sync, write_file
 from spank_container.images.store import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from spank_container.images.store import Store
     from spank_container.values.access import Access
     from spank_container.values.image_ref import Digest
 
 _LONGEST_REASON = 4096
+_DAY = 86400
+_MARGIN = 300  # seconds; NFS clients believe what they know of a folder for a minute, and clocks differ
 
 
 def remove(store: Store, digest: Digest) -> None:
@@ -54,6 +57,27 @@ def delete(store: Store, digest: Digest) -> None:
             if not store.has(digest):
                 store.squashfs(digest).unlink(missing_ok=True)
             mark.unlink()
+
+
+def delete_free(store: Store, starts: Callable[[], float | None], days: float) -> list[Digest]:
+    """Delete the files of removed images that no job can have mounted any more; returns whose these were.
+
+    `starts` says when the oldest job started, None for none; where it cannot, a file goes after so many `days`.
+    """
+    free = [digest for digest, when in removed(store).items() if _is_free(when, starts, days)]
+    for digest in free:
+        delete(store, digest)
+    return free
+
+
+def _is_free(when: float, starts: Callable[[], float | None], days: float) -> bool:
+    if time.time() < when + _MARGIN:
+        return False
+    try:
+        oldest = starts()
+    except BusyError:
+        return time.time() > when + days * _DAY
+    return oldest is None or oldest > when + _MARGIN
 
 
 def let_in(store: Store, digest: Digest, access: Access) -> None:
