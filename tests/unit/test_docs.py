@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
 QUOTED_FILE = re.compile(r"`((?:spank_container|tests|sandbox|bench|prolog|epilog|slurm\.conf\.d)/[\w./-]+)`")
+NAMED_FUNCTION = re.compile(r"`(spank_container/[\w/]+\.(?:py|c))`,\s+`(\w+)\(\)`")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -39,3 +40,12 @@ def test_the_readmes_script_is_the_one_that_the_demonstration_runs() -> None:
     assert (
         script in (ROOT / "sandbox/demo.py").read_text() or script in (ROOT / "tests/cluster/test_job.py").read_text()
     )
+
+
+def test_the_security_page_names_functions_that_are_there() -> None:
+    named = NAMED_FUNCTION.findall((ROOT / "docs/explanation/security.md").read_text())
+    assert len(named) > 25
+    defined = {file: (ROOT / file).read_text() for file, _ in named}
+    assert [
+        (file, name) for file, name in named if not re.search(rf"^[\w *]*\b{name}\(", defined[file], re.MULTILINE)
+    ] == []
