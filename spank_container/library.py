@@ -129,14 +129,14 @@ class _StoreLibrary:
 
     @property
     def _store(self) -> Store:
-        return Store(Path(self.config.store))
+        return Store(Path(self.config.store), wanted=self.config.wanted)
 
     def pull(self, reference: RegistryRef, audience: Audience, report: Report | None = None) -> Image:
         if audience.users or audience.groups:
             raise _only_a_gateway("let users and groups into images", "leave out --user and --group")
         from spank_container.images.pull import pull  # noqa: PLC0415  # what converts is not for who lists
 
-        registry = Registry(environment=passed_environment(self.environment))
+        registry = Registry.asking_for(self.config.wanted, passed_environment(self.environment))
         pull(reference, self._store, report, registry, parse_size(self.config.blob_cache))
         return self.lookup(str(reference))
 
