@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from bench.rows import Row
     from sandbox.cluster import Cluster
 
 os.environ.setdefault("SPANK_CONTAINER_SANDBOX", "bench")  # before the sandbox is imported: a developer's stays up
@@ -25,16 +26,17 @@ from sandbox import cluster as clusters
 from sandbox.command import SandboxError, say
 from sandbox.releases import DEFAULT, RELEASES
 
-BENCHMARKS = {"entry": entry, "convert": convert, "scratch": scratch}
+ON_A_CLUSTER = {"entry": entry, "scratch": scratch}
+ON_THIS_MACHINE = {"convert": convert}
+BENCHMARKS = [*ON_A_CLUSTER, *ON_THIS_MACHINE]
 
 
 def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the cluster is taken down first
     arguments = _parser().parse_args()
-    names = [arguments.name] if arguments.name else list(BENCHMARKS)
+    names = [arguments.name] if arguments.name else BENCHMARKS
     try:
-        with _cluster(arguments.slurm) as cluster:
-            kept = [_run(name, cluster, as_json=arguments.json) for name in names]
+        kept = [_show(name, rows, as_json=arguments.json) for name, rows in _measured(names, arguments.slurm)]
     except SandboxError as error:
         say(f"bench: {error}")
         return 1
@@ -52,9 +54,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(name: str, cluster: Cluster, *, as_json: bool) -> bool:
-    """Measure and show; whether every promise holds."""
-    rows = BENCHMARKS[name](cluster)
+def _measured(names: Sequence[str], slurm: str) -> Iterator[tuple[str, list[Row]]]:
+    """The rows of each benchmark; a cluster is up only while one needs it."""
+    if wanted := [name for name in names if name in ON_A_CLUSTER]:
+        with _cluster(slurm) as cluster:
+            for name in wanted:
+                yield name, ON_A_CLUSTER[name](cluster)
+    for name in names:
+        if name in ON_THIS_MACHINE:
+            yield name, ON_THIS_MACHINE[name]()
+
+
+def _show(name: str, rows: Sequence[Row], *, as_json: bool) -> bool:
+    """Whether every promise holds."""
     (show_json if as_json else show_table)(name, rows)
     return all_hold(rows)
 

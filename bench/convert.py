@@ -1,87 +1,143 @@
-"""`bench convert`: from the layers of an image to its squashfs, against the same tree that needs no merging.
+"""`bench convert`: from the layers of an image to its squashfs, against a floor and against the programs that others use.
 
-Both write the same squashfs to the same disk with the same settings. The pull finds the layers in the store's cache, as
-it does when a tag has moved; all else it does as ever: ask the registry, check digests, merge, write to disk for good.
-The floor lets zcat feed mksquashfs, whose other name is sqfstar, and leaves the file to the page cache.
+The floor is the merged tree as one gzip stream, zcat and mksquashfs, whose other name is sqfstar; both write the same
+squashfs to the same disk with the same settings. Ours finds the layers in the cache, as when a tag has moved; all else
+it does as ever: ask the registry, verify digests, merge, write to disk for good. The floor leaves its file to the page
+cache. Against other programs, ours begins with no layer in its cache.
 """
 
 from __future__ import annotations
 
-import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.contest import Command, Place
-from bench.rows import AtMostTimes, Row, compared
+from bench.contest import Command, compete_here
+from bench.convert_image import TAG, flat, layout
+from bench.rows import AtMostBytes, AtMostTimes, Row, compared
 from bench.samples import Pairs
-from sandbox.cache import digest, kept
-from sandbox.command import SandboxError
-from sandbox.oci import ImageConfig, write_layout
-from sandbox.releases import release_of
-from sandbox.roots import minbase, slurm_root
+from sandbox.cache import CACHE
+from sandbox.command import SandboxError, run, say
+from spank_container.values.image_format import ImageFormat
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
-    from sandbox.cluster import Cluster
-    from sandbox.node import Node
-
-_NAME = "bench:layers"
-_STORE = "/shared/spank-container"
-_FOLDER = "/shared/bench"
+_IMAGE = "bench/layers"
 _ROUNDS = 5
+_ROUNDS_OF_PEERS = 2
+_MOST_MEMORY = 300 << 20
+_CHECKOUT = Path(__file__).parents[1]
 
 
-def convert(cluster: Cluster) -> list[Row]:
-    """The pull of an image whose upper layer replaces all of its lower one."""
-    cluster.push(_layout(), f"library/{_NAME}")
-    login = cluster.members["login"]
-    pull = ("/opt/spank-container/bin/spank-container", "pull", f"docker:{_NAME}")
-    login.sh(f"{_forget()}; {' '.join(pull)}")
-    times = Place(cluster, "login", "root").compete(
+def convert() -> list[Row]:
+    """On this machine, from a registry on it; needs no cluster."""
+    image, merged = layout(), flat() / "flat.tar.gz"
+    with tempfile.TemporaryDirectory(dir=CACHE, prefix="bench-convert-") as name, _registry(Path(name)) as address:
+        place = Path(name)
+        say("bench: pushing the image")
+        run(["skopeo", "copy", "--quiet", "--dest-tls-verify=false", f"oci:{image}/layout:{TAG}", _url(address)])
+        return [*_against_the_floor(place, address, merged), *_against_others(place, address)]
+
+
+def _against_the_floor(place: Path, address: str, merged: Path) -> list[Row]:
+    times = compete_here(
         _ROUNDS,
         warm_up=1,
-        pull=[_prepare(_forget()), Command(pull)],
-        floor=[_prepare(f"rm -f {_FOLDER}/squashfs"), Command(("sh", "-c", _flat_to_squashfs(login)))],
+        ours=[_sh(f"rm -rf {place}/store/images {place}/store/tags", timed=False), _pull(place, address)],
+        floor=[
+            _sh(f"rm -f {place}/floor", timed=False),
+            _sh(f"zcat {merged} | mksquashfs - {place}/floor -tar {_mksquashfs()}"),
+        ],
     )
-    login.sh(f"rm -rf {_FOLDER}")
+    memory = int((place / "store/memory").read_text())
+    what = "our memory, without skopeo and mksquashfs"
     return [
-        compared("pull, layers in the cache", "zcat | sqfstar", Pairs(times["pull"], times["floor"]), AtMostTimes(1))
+        compared("layers to squashfs", "zcat | sqfstar", Pairs(times["ours"], times["floor"]), AtMostTimes(1)),
+        Row(what, memory, 1, promise=AtMostBytes(_MOST_MEMORY)),
     ]
 
 
-def _prepare(script: str) -> Command:
-    return Command(("sh", "-c", script), timed=False)
+def _against_others(place: Path, address: str) -> list[Row]:
+    unpacked = f"{place}/umoci"
+    contenders = {
+        "ours": [_sh(f"rm -rf {place}/store", timed=False), _pull(place, address)],
+        "umoci": [
+            _sh(f"rm -rf {unpacked}*", timed=False),
+            _sh(
+                f"skopeo copy --quiet --src-tls-verify=false {_url(address)} oci:{unpacked}:1"
+                f" && umoci unpack --image {unpacked}:1 {unpacked}.bundle"
+                f" && mksquashfs {unpacked}.bundle/rootfs {unpacked}.squashfs {_mksquashfs()}"
+            ),
+        ],
+    }
+    if shutil.which("podman"):
+        podman = f"podman --root {place}/podman --runroot {place}/podman.run --storage-driver overlay"
+        contenders["podman"] = [
+            _sh(f"{podman} rmi --all --force || true", timed=False),
+            _sh(f"{podman} pull --quiet --tls-verify=false {address}/{_IMAGE}"),
+        ]
+    times = compete_here(_ROUNDS_OF_PEERS, warm_up=0, **contenders)
+    what = "pull, nothing in the cache"
+    rows = [compared(what, "skopeo, umoci, mksquashfs", Pairs(times["ours"], times["umoci"]), AtMostTimes(0.25))]
+    if "podman" in times:
+        rows.append(compared(what, "podman pull, unpacked only", Pairs(times["ours"], times["podman"])))
+    return rows
 
 
-def _forget() -> str:
-    return f"rm -rf {_STORE}/images {_STORE}/tags"
+def _pull(place: Path, address: str) -> Command:
+    argv = (sys.executable, "-m", "bench.convert_pull", address, _IMAGE, f"{place}/store")
+    return Command(argv, {"PATH": "/usr/bin:/bin", "HOME": str(place), "PYTHONPATH": str(_CHECKOUT)})
 
 
-def _layout() -> Path:
-    """A small Debian, and over it a larger one with compilers: 0.9 GB of layers for a tree of 0.7 GB."""
-    trixie = release_of("24.11")
-    layers = [minbase(trixie.suite), slurm_root(trixie)]
-    recipe = digest("1", *[layer.name for layer in layers])
-    return kept("image-bench", recipe, lambda layout: write_layout(layout, layers, ImageConfig()))
+def _sh(script: str, *, timed: bool = True) -> Command:
+    return Command(("sh", "-euc", f"exec > /dev/null 2>&1; {script}"), timed=timed)
 
 
-def _flat_to_squashfs(login: Node) -> str:
-    """Make the one gzip stream of the merged tree; the command that converts it as the product did."""
-    (squashfs,) = login.sh(f"ls {_STORE}/images/*.squashfs").split()
-    login.sh(f"""
-        mkdir -p {_FOLDER}
-        unsquashfs -quiet -no-progress -dest {_FOLDER}/tree {squashfs} > /dev/null
-        tar --create --sort=name --numeric-owner --directory={_FOLDER}/tree . | gzip > {_FOLDER}/flat.tar.gz
-        rm -rf {_FOLDER}/tree
-    """)
-    said = login.sh(f"unsquashfs -stat {squashfs}")
-    settings = f"-comp {_said('Compression', said)} -Xcompression-level {_said('compression-level', said)}"
-    options = f"{settings} -b {_said('Block size', said)} -noappend -quiet -no-progress"
-    return f"zcat {_FOLDER}/flat.tar.gz | mksquashfs - {_FOLDER}/squashfs -tar {options}"
+def _mksquashfs() -> str:
+    ours = ImageFormat()
+    settings = f"-comp zstd -Xcompression-level {ours.compression_level} -b {ours.block_size} -mem 256M"
+    return f"{settings} -noappend -quiet -no-progress"
 
 
-def _said(name: str, said: str) -> str:
-    found = re.search(rf"{name} (\w+)", said)
-    if not found:
-        raise SandboxError(f"unsquashfs -stat does not tell the {name.lower()}:\n{said}")
-    return found[1]
+def _url(address: str) -> str:
+    return f"docker://{address}/{_IMAGE}:latest"
+
+
+@contextmanager
+def _registry(place: Path) -> Iterator[str]:
+    """Debian's docker-registry, without TLS, and a home for those who ask it: its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    settings = place / "registry.yml"
+    settings.write_text(
+        f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {place}/registry}}}}\n"
+        f"http: {{addr: '{address}'}}\n"
+    )
+    known = place / ".config/containers"
+    known.mkdir(parents=True)
+    (known / "registries.conf").write_text(f'[[registry]]\nlocation = "{address}"\ninsecure = true\n')
+    argv = ["docker-registry", "serve", str(settings)]
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            _wait_for(address)
+            yield address
+        finally:
+            server.terminate()
+
+
+def _wait_for(address: str) -> None:
+    host, _, port = address.partition(":")
+    for _ in range(200):
+        with socket.socket() as connection:
+            if connection.connect_ex((host, int(port))) == 0:
+                return
+        time.sleep(0.05)
+    raise SandboxError("docker-registry does not start")

@@ -31,12 +31,23 @@ class AtMostSeconds:
         return f"<= {seconds(self.limit)}"
 
 
-Promise = AtMostTimes | AtMostSeconds
+@dataclass(frozen=True, slots=True)
+class AtMostBytes:
+    """The row is one of memory, and that is at most this."""
+
+    limit: int
+
+    def __str__(self) -> str:
+        return f"<= {megabytes(self.limit)}"
+
+
+Promise = AtMostTimes | AtMostSeconds | AtMostBytes
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`measured` and `floor` are in seconds; a row without a promise is there to be compared to."""
+    """`measured` and `floor` are in seconds, or bytes where that is promised; a row without a promise is there to be
+    compared to."""
 
     what: str
     measured: float
@@ -53,7 +64,7 @@ class Row:
         match self.promise:
             case AtMostTimes(limit):
                 return self.ratio is not None and self.ratio <= limit
-            case AtMostSeconds(limit):
+            case AtMostSeconds(limit) | AtMostBytes(limit):
                 return self.measured <= limit
             case None:
                 return None
@@ -61,7 +72,7 @@ class Row:
     def to_json(self) -> dict[str, object]:
         return {
             "what": self.what,
-            "seconds": self.measured,
+            "bytes" if isinstance(self.promise, AtMostBytes) else "seconds": self.measured,
             "samples": self.samples,
             "floor": self.floor_name or None,
             "floor_seconds": self.floor,
@@ -102,3 +113,7 @@ def seconds(value: float) -> str:
     size = abs(value)
     scale, unit = (1e6, "us") if size < 0.9995e-3 else (1e3, "ms") if size < 0.9995 else (1, "s")
     return f"{value * scale:.3g} {unit}"
+
+
+def megabytes(value: float) -> str:
+    return f"{value / (1 << 20):.3g} MiB"

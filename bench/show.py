@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from bench.rows import seconds
+from bench.rows import AtMostBytes, megabytes, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,4 +41,5 @@ def cells(row: Row) -> list[str]:
     spread = f"{row.spread[0]:.2f}-{row.spread[1]:.2f}" if row.spread else ""
     holds = {None: "", True: "[green]yes[/]", False: "[bold red]NO[/]"}[row.holds]
     what = f"{row.samples} x {row.what}"
-    return [what, seconds(row.measured), row.floor_name, floor, ratio, spread, str(row.promise or ""), holds]
+    measured = megabytes(row.measured) if isinstance(row.promise, AtMostBytes) else seconds(row.measured)
+    return [what, measured, row.floor_name, floor, ratio, spread, str(row.promise or ""), holds]

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from bench import stopwatch
-from bench.rows import AtMostSeconds, AtMostTimes, Promise, Row, all_hold, at_percentile, compared, seconds
+from bench.rows import AtMostBytes, AtMostSeconds, AtMostTimes, Promise, Row, all_hold, at_percentile, compared, seconds
 from bench.samples import Pairs, median, percentile, sums
 from bench.show import cells, show_json, show_table
 from bench.stopwatch import compete
@@ -65,6 +65,8 @@ def test_no_noise_has_no_spread() -> None:
         (1.06, 1, AtMostTimes(1.05), False),
         (None, 1, AtMostTimes(1.05), False),
         (9, 60e-6, AtMostSeconds(60e-6), True),
+        (None, 300 << 20, AtMostBytes(300 << 20), True),
+        (None, (300 << 20) + 1, AtMostBytes(300 << 20), False),
         (0, 61e-6, AtMostSeconds(60e-6), False),
         (9, 9, None, None),
     ],
@@ -163,3 +165,9 @@ def test_the_stopwatch_imports_nothing_that_a_node_lacks() -> None:
     lines = inspect.getsource(stopwatch).splitlines()
     imported = {line.split()[1] for line in lines if line.startswith(("import ", "from "))}
     assert imported - {"__future__"} <= sys.stdlib_module_names
+
+
+def test_a_row_of_memory() -> None:
+    memory = row(94 << 20, promise=AtMostBytes(300 << 20))
+    assert cells(memory) == ["30 x a thing", "94 MiB", "", "", "", "", "<= 300 MiB", "[green]yes[/]"]
+    assert memory.to_json()["bytes"] == 94 << 20
