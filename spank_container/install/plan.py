@@ -119,6 +119,19 @@ def _prefix_files(options: InstallOptions, facts: InstallFacts) -> tuple[Planned
             )
             for kind in ("service", "timer")
         ),
+        _text(
+            units / "spank-container-gateway.service",
+            render.render("spank-container-gateway.service", prefix=prefix),
+        ),
+    )
+
+
+def _shared_files(options: InstallOptions, facts: InstallFacts) -> tuple[Planned, ...]:
+    share = options.prefix / "share"
+    found = [one.path for one in facts.shared if one.found]
+    return (
+        *(_text(share / one.path, one.text) for one in facts.shared),
+        *(PlannedLink(_FOUND / path, str(share / path)) for path in found),
     )
 
 

@@ -65,6 +65,7 @@ def test_everything_stands_where_the_layout_says(options: InstallOptions) -> Non
         "etc/spank-container/config.toml": b"644",
         "opt/spank-container/bin/shifter": b"755",
         "opt/spank-container/container/bin/shifter": b"755",
+        "opt/spank-container/lib/systemd/system/spank-container-gateway.service": b"644",
         "opt/spank-container/lib/systemd/system/spank-container-sweep.service": b"644",
         "opt/spank-container/lib/systemd/system/spank-container-sweep.timer": b"644",
         f"opt/spank-container/lib/slurm-{release}/spank_container.so": b"755",
