@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from sandbox import cluster
+from sandbox import cluster, job_container
 from sandbox.command import SandboxError, attached, say
 from sandbox.releases import DEFAULT, RELEASES
 
@@ -36,7 +36,14 @@ def _parser() -> argparse.ArgumentParser:
     shape.add_argument("--nodes", type=int, default=2, help="compute nodes (2)")
     known = [release.slurm for release in RELEASES]
     shape.add_argument("--slurm", choices=known, default=DEFAULT, help=f"release of Slurm ({DEFAULT})")
-    verbs.add_parser("up", parents=[shape], help="start a cluster")
+    up = verbs.add_parser("up", parents=[shape], help="start a cluster")
+    up.add_argument(
+        "--job-container",
+        metavar="OPTIONS",
+        nargs="?",
+        const="",
+        help="give each job a /tmp of its own, as Slurm's job_container/tmpfs does; OPTIONS as EntireStepInNS=true",
+    )
     run = verbs.add_parser("run", parents=[shape], help="run a command in it; with none up, in one of its own")
     run.add_argument("--user", default="root", help="root, alice or bob (root)")
     run.add_argument("--node", default="login", help="login, n1, n2 … (login)")
@@ -47,7 +54,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _up(arguments: argparse.Namespace) -> int:
-    cluster.up(arguments.slurm, arguments.nodes)
+    started = cluster.up(arguments.slurm, arguments.nodes)
+    if arguments.job_container is not None:
+        try:
+            job_container.switch_on(started, *arguments.job_container.split())
+        except BaseException:  # Ctrl-C too
+            cluster.down()
+            raise
     return 0
 
 

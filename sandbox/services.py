@@ -27,13 +27,32 @@ SLURMD = """
 mkdir -p /var/lib/slurm/slurmd
 slurmd
 """
+STOP = """
+pkill --exact 'slurmd|slurmctld'
+while pgrep --exact 'slurmd|slurmctld' > /dev/null; do sleep 0.01; done
+"""
 
 
 def start(login: Node, compute: Sequence[Node]) -> None:
     """Start all daemons and wait until Slurm counts every node as idle."""
-    login.sh(MUNGE + CONTROLLER)
+    _each([login, *compute], MUNGE)
+    _start_slurm(login, compute)
+
+
+def restart(login: Node, compute: Sequence[Node], slurmd: str = SLURMD) -> None:
+    """Slurm's, which then read their configuration anew."""
+    _each([login, *compute], STOP)
+    _start_slurm(login, compute, slurmd)
+
+
+def _each(nodes: Sequence[Node], script: str) -> None:
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda node: node.sh(MUNGE + SLURMD), compute))
+        list(pool.map(lambda node: node.sh(script), nodes))
+
+
+def _start_slurm(login: Node, compute: Sequence[Node], slurmd: str = SLURMD) -> None:
+    login.sh(CONTROLLER)
+    _each(compute, slurmd)
     deadline = time.monotonic() + 60
     while _idle(login) < len(compute):
         if time.monotonic() > deadline:

@@ -23,7 +23,7 @@ HOOKS = ("prolog", "epilog", "step")
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one verb and exit with its status."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
-    if argv[:1] and argv[0] in HOOKS:
+    if argv[:1] and argv[0] in HOOKS and not {"-h", "--help"}.intersection(argv):
         # The interpreter would first take itself apart, for a fifth of a hook's time. stderr is written line by line.
         os._exit(_hook(argv))
     from spank_container.commands import run_command  # noqa: PLC0415  # argparse and the verbs: not for hooks
@@ -34,10 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _hook(argv: Sequence[str]) -> int:
     """Errors go to the log too, since Slurm shows a Prolog's words to nobody."""
     from spank_container import lifecycle  # noqa: PLC0415  # not for users' commands
-    from spank_container.state import StateDirectory  # noqa: PLC0415
+    from spank_container.state import STATE, StateDirectory  # noqa: PLC0415
 
     os.umask(0o022)
     started = time.perf_counter()
+    if argv[0] == "step":  # which slurmstepd runs, wherever Slurm has put it
+        from spank_container.kernel.namespace import join_host  # noqa: PLC0415
+
+        join_host(str(STATE))
     act = lifecycle.epilog if argv[0] == "epilog" or "--end" in argv else lifecycle.prolog
     status = _reported(lambda: act(os.environ, StateDirectory()), log)
     milliseconds = 1000 * (time.perf_counter() - started)

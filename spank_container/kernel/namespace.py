@@ -108,6 +108,24 @@ def unshare_mounts() -> None:
     syscalls.mount_setattr(syscalls.AT_FDCWD, path="/", propagation=syscalls.MS_PRIVATE, recursive=True)
 
 
+def join_host(path: str) -> None:
+    """Leave a copy of the host's mounts for the host's own; anywhere else do nothing.
+
+    With EntireStepInNS of Slurm's job_container.conf a slurmstepd is in such a copy. It has none of our pins, since the
+    kernel copies no mount of a mount namespace (copy_tree() in fs/namespace.c). `path` is a mount of ours: where pid 1
+    has another there, as where slurmd is in a container itself, this is no copy of the host's.
+    """
+    hosts = "/proc/1/ns/mnt"
+    try:
+        here = os.path.samefile(hosts, "/proc/self/ns/mnt")
+        ours = os.path.samefile(f"/proc/1/root{path}", path)
+    except OSError:
+        return
+    if ours and not here:
+        with mounts.closing(os.open(hosts, os.O_RDONLY | os.O_CLOEXEC)) as namespace:
+            syscalls.setns(namespace, syscalls.CLONE_NEWNS)
+
+
 def _number() -> int:
     """The number of this process's mount namespace; 0 before Linux 6.12, which does not tell, and counts upwards."""
     with mounts.closing(os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)) as own:

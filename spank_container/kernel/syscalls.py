@@ -72,6 +72,10 @@ def unshare(flags: int) -> None:
     _checked(_libc.unshare(flags))
 
 
+def setns(namespace: int, kind: int) -> None:
+    _checked(_libc.setns(namespace, kind))
+
+
 def umount2(path: str, flags: int = 0) -> None:
     _checked(_libc.umount2(os.fsencode(path), flags))
 

@@ -13,6 +13,21 @@
 
 struct step step;
 
+/* The state directory, or the same one through pid 1. With EntireStepInNS of job_container.conf slurmstepd is in a copy
+ * of the node's mounts, which has no pins: the kernel copies no mount of a mount namespace. */
+static const char *state_with_pins(void)
+{
+    static char hosts[4096];
+    struct stat ours, its, here, there;
+
+    snprintf(hosts, sizeof(hosts), "/proc/1/root%s", state);
+    if (stat("/proc/self/ns/mnt", &ours) || stat("/proc/1/ns/mnt", &its) || ours.st_ino == its.st_ino)
+        return state;
+    if (stat(state, &here) || stat(hosts, &there) || here.st_dev != there.st_dev || here.st_ino != there.st_ino)
+        return state;
+    return hosts;
+}
+
 /* Open jobs/JOB, or jobs/JOB/steps/STEP for a step with a request of its own; NONE if it is not there. No user can have
  * made it: the state directory must be root's alone, and from it on no link is followed. */
 int open_container(void)
@@ -24,7 +39,7 @@ int open_container(void)
     snprintf(path, sizeof(path), "%s/jobs/%u", state, step.job);
     if (lstat(path, &st) && errno == ENOENT) /* all that a job without an image ever pays */
         return NONE;
-    int root = open(state, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int root = open(state_with_pins(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (root < 0)
         return refuse("cannot open %s: %m" BROKEN_NODE, state);
     if (fstat(root, &st) || st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)))

@@ -46,13 +46,13 @@ def play(tmp_path: Path, state: Path) -> Callable[..., Outcome]:
     inside.mkdir()
     tmp_path.chmod(0o755)
 
-    def run(scenario: Scenario, *records: str, then: str = "") -> Outcome:
+    def run(scenario: Scenario, *records: str, then: str = "", private: tuple[str, ...] = PRIVATE) -> Outcome:
         """`records` for jobs/7/env; `then` is done on the host, when the container is there."""
         (tmp_path / "records").write_text("".join(f"{record}\0" for record in records))
         scenario.environ["RECORDS"] = str(tmp_path / "records")
         scenario.say("probe", inside / "here").say("probe", state / "jobs")
         script = PREPARE.replace('exec "$@"', f'{then}\nexec "$@"')
-        return scenario.play(*PRIVATE, script, "sh", state, inside)
+        return scenario.play(*private, script, "sh", state, inside)
 
     return run
 
@@ -133,6 +133,23 @@ def test_without_privileges(job_step: JobStep, play: Callable[..., Outcome]) -> 
     outcome = play(scenario)
     assert outcome.results("task_init_privileged") == [-1]
     assert outcome.errors == [f"spank-container: cannot give up capabilities: Operation not permitted{NODE}"]
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_slurmstepd_in_a_copy_of_the_nodes_mounts(
+    job_step: JobStep, play: Callable[..., Outcome], tmp_path: Path, *, hidden: bool
+) -> None:
+    """As with EntireStepInNS: the copy has no pin, but that of pid 1 has; unless it is another's state directory."""
+    hide = "mount -t tmpfs -o mode=0700 other $state; mkdir -p $state/jobs/7; touch $state/jobs/7/mnt.ns; "
+    copy = f"""unshare --mount sh -euc 'state=$1; shift; {hide if hidden else ""} exec "$@"' sh $state "$@"; exit"""
+    node = ("unshare", "--pid", "--fork", "--mount-proc", *PRIVATE)
+    ready = "touch $state/jobs/7/ready $state/jobs/7/env; " if hidden else ""
+    outcome = play(job_step(), then=copy.replace("exec", f"{ready}exec"), private=node)
+    if hidden:
+        assert outcome.errors == [f"spank-container: cannot enter the container: Invalid argument{NODE}"]
+        return
+    assert not outcome.errors
+    assert outcome.probes[f"{tmp_path}/inside/here"] is True
 
 
 class TestTheTasksOwn:
