@@ -122,8 +122,9 @@ def attach(tree: int, root: int, place: Place, owner: Credentials) -> None:
     except OSError as error:
         if error.errno not in _USERS_FAULT:
             raise NodeError.from_os_error("mounting in the container", error, place.target) from error
+        asked = "--volume: " if place.by_user else ""
         raise UserError(
-            f"--volume: nothing can be mounted at {place.target}: {os.strerror(error.errno or 0)}",
+            f"{asked}nothing can be mounted at {place.target}: {os.strerror(error.errno or 0)}",
             hint="on another volume you must be able to make the place, and a file needs a file, a folder a folder",
         ) from error
 

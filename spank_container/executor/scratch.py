@@ -15,6 +15,7 @@ from spank_container.errors import NodeError, UserError
 from spank_container.executor.backing_file import check_filesystem, check_room, folder_of, give_size, make_file
 from spank_container.executor.layers import USERS_FOLDER
 from spank_container.kernel import mounts
+from spank_container.kernel.bounded import opened_within
 from spank_container.kernel.credentials import Credentials, acting_as, credentials
 from spank_container.kernel.loop import attached
 from spank_container.run import ProgramFailedError, run
@@ -37,6 +38,7 @@ _MKFS = {
 _OPTIONS: dict[str, dict[str, str | None]] = {"xfs": {}, "ext4": {"nobarrier": None}}
 _BLOCK_SIZE = {"xfs": "-bsize={}", "ext4": "-b{}"}
 _SECTOR = 512
+_LONGEST_LOOK = 60  # seconds; a file system that is mounted on demand may take its time
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _USERS_FAULT = _NO_ROOM | {
     errno.ENOENT,
@@ -81,9 +83,11 @@ def make_scratch(op: MakeScratch, file_name: str, promises: Promises, journal: C
 
 @contextlib.contextmanager
 def _folder(op: MakeScratch, owner: Credentials) -> Iterator[int]:
-    with acting_as(owner):
-        folder = folder_of(op.place, only=op.by_site)
-    with mounts.closing(folder):
+    def find() -> int:
+        with acting_as(owner):
+            return folder_of(op.place, only=op.by_site)
+
+    with mounts.closing(opened_within(_LONGEST_LOOK, find, op.place)) as folder:
         if not op.by_site:
             check_filesystem(folder, op.place)
         yield folder

@@ -305,6 +305,26 @@ def test_a_file_system_that_a_user_serves_is_refused(node: Node) -> None:
 
 
 @isolated
+def test_a_file_system_that_does_not_answer_fails_the_job(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its user may have stopped the program that serves it, to have the Prolog hang, and the node drained."""
+    monkeypatch.setattr("spank_container.executor.scratch._LONGEST_LOOK", 1)
+    with served(node, *KEEPS_NAMES, by=GAMES) as place:
+        (server,) = (int(pid) for pid in os.listdir("/proc") if pid.isdecimal() and serves(pid, place))
+        os.kill(server, signal.SIGSTOP)
+        try:
+            text = failed_text(node, job(node, cache(place / "folder", "16M")))
+        finally:
+            os.kill(server, signal.SIGCONT)
+    assert text == f"{place}/folder does not answer\nhint: is a file system hanging?\n"
+
+
+def serves(pid: str, place: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().endswith(f"\0{place}\0".encode())
+    return False
+
+
+@isolated
 def test_where_every_file_has_a_name_nobody_can_use_it(node: Node) -> None:
     with served(node, *HIDES) as place:
         environment = job(node, cache(place, "16M"))
