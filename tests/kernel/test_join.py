@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from kernel.miniature import in_container, isolated
-from kernel.test_crash import start_waiting
+from kernel.test_crash import die_in_child, dying_journal, start_waiting
 
 from spank_container.errors import NodeError
 from spank_container.executor.apply import apply
@@ -64,6 +64,23 @@ def test_the_end_of_the_job_ends_the_step_too(node: Node) -> None:
     environment = node.environment()
     node.prolog(environment)
     join(node, 3)
+    node.epilog(environment)
+    node.wait_until_clean()
+
+
+@isolated
+@pytest.mark.parametrize("entries", [1, 2])
+def test_a_kill_while_a_step_joins_costs_the_job_nothing(
+    node: Node, monkeypatch: pytest.MonkeyPatch, entries: int
+) -> None:
+    environment = node.environment()
+    job = node.prolog(environment)
+    with monkeypatch.context() as patch:
+        dying_journal(patch, entries)
+        assert die_in_child(lambda: join(node, 3)) == signal.SIGKILL
+    undo(node.state, node.state.job(7, 3))
+    assert in_container(job, "cat /etc/name") == "one"
+    assert os.path.samestat(join(node, 3).pin.stat(), job.pin.stat())
     node.epilog(environment)
     node.wait_until_clean()
 
