@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from sandbox import cluster, job_container
+from sandbox import cluster, gateway, job_container
 from sandbox.command import SandboxError, attached, say
 from sandbox.releases import DEFAULT, RELEASES
 
@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         const="",
         help="give each job a /tmp of its own, as Slurm's job_container/tmpfs does; OPTIONS as EntireStepInNS=true",
     )
+    up.add_argument("--gateway", action="store_true", help="with the image gateway, on the login node")
     run = verbs.add_parser("run", parents=[shape], help="run a command in it; with none up, in one of its own")
     run.add_argument("--user", default="root", help="root, alice or bob (root)")
     run.add_argument("--node", default="login", help="login, n1, n2 … (login)")
@@ -55,12 +56,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _up(arguments: argparse.Namespace) -> int:
     started = cluster.up(arguments.slurm, arguments.nodes)
-    if arguments.job_container is not None:
-        try:
+    try:
+        if arguments.job_container is not None:
             job_container.switch_on(started, *arguments.job_container.split())
-        except BaseException:  # Ctrl-C too
-            cluster.down()
-            raise
+        if arguments.gateway:
+            gateway.start(started)
+    except BaseException:  # Ctrl-C too
+        cluster.down()
+        raise
     return 0
 
 
