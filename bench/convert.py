@@ -77,13 +77,13 @@ def _against_others(place: Path, address: str) -> list[Row]:
             ),
         ],
     }
-    if shutil.which("podman"):
-        podman = f"podman --root {place}/podman --runroot {place}/podman.run --storage-driver overlay"
-        contenders["podman"] = [
-            _sh(f"{podman} rmi --all --force || true", timed=False),
-            _sh(f"{podman} pull --quiet --tls-verify=false {address}/{_IMAGE}"),
-        ]
-    times = compete_here(_ROUNDS_OF_PEERS, warm_up=0, **contenders)
+    with _podman(place) as podman:
+        if podman:
+            contenders["podman"] = [
+                _sh(f"{podman} rmi --all --force || true", timed=False),
+                _sh(f"{podman} pull --quiet --tls-verify=false {address}/{_IMAGE}"),
+            ]
+        times = compete_here(_ROUNDS_OF_PEERS, warm_up=0, **contenders)
     what = "pull, nothing in the cache"
     rows = [compared(what, "skopeo, umoci, mksquashfs", Pairs(times["ours"], times["umoci"]), AtMostTimes(0.25))]
     if "podman" in times:
@@ -108,6 +108,19 @@ def _mksquashfs() -> str:
 
 def _url(address: str) -> str:
     return f"docker://{address}/{_IMAGE}:latest"
+
+
+@contextmanager
+def _podman(place: Path) -> Iterator[str]:
+    """How to call it on a storage of its own; empty where it is not installed."""
+    if not shutil.which("podman"):
+        yield ""
+        return
+    with tempfile.TemporaryDirectory(prefix="podman-") as state:  # it takes 50 characters at most
+        try:
+            yield f"podman --root {place}/podman --runroot {state} --storage-driver overlay"
+        finally:
+            run(["sh", "-c", f"umount --quiet {place}/podman/overlay || true"])  # it mounts that on itself
 
 
 @contextmanager
