@@ -19,6 +19,7 @@ from spank_container.site_config import SiteConfig
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from pydantic import BaseModel
 
 PAGE = Path(__file__).parents[3] / "docs/reference/gateway-api.md"
 
@@ -38,9 +39,7 @@ def test_the_reference_page_is_generated(app: FastAPI) -> None:
 @pytest.mark.parametrize(
     ("value", "model"), [(Pull, models.PullAnswer), (Image, models.ImageAnswer), (Use, models.UseAnswer)]
 )
-def test_client_and_server_know_the_same_members(
-    value: type[Pull | Image | Use], model: type[models.BaseModel]
-) -> None:
+def test_client_and_server_know_the_same_members(value: type[Pull | Image | Use], model: type[BaseModel]) -> None:
     assert [one.name for one in fields(value)] == list(model.model_fields)
 
 
