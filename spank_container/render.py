@@ -52,7 +52,22 @@ def render(name: str, **values: object) -> str:
     environment = jinja2.Environment(  # noqa: S701  # this writes configuration files, not HTML
         undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["roff"] = _roff
     return environment.from_string(site_file(f"slurm.conf.d/{name}.j2").read_text()).render(values)
+
+
+def _roff(text: str) -> str:
+    """As text of a manual page: no character means anything to roff, and none becomes a typographer's."""
+    for character, escape in (
+        ("\\", r"\e"),
+        ("-", r"\-"),
+        ("'", r"\(aq"),
+        ("`", r"\(ga"),
+        ("^", r"\(ha"),
+        ("~", r"\(ti"),
+    ):
+        text = text.replace(character, escape)
+    return f"\\&{text}" if text.startswith(".") else text
 
 
 def hook(name: str, prefix: Path, venv: Path) -> str:

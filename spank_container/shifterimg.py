@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from spank_container.errors import SpankContainerError
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one mode; the status is 0, or 1 for whatever went wrong."""
     options = _parser().parse_args(arguments)
     try:
-        status = _MODES[options.mode](options)
+        status = _MODES[options.mode].run(options)
     except SpankContainerError as error:
         status = _FAILURE
         if options.mode != "lookup" or options.verbose:  # scripts ask whether an image is there
@@ -38,14 +39,22 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="shifterimg", description="Shifter's way to images; spank-container pull, images and image do the same."
+        prog="shifterimg",
+        usage="shifterimg [OPTION]... MODE [IMAGE]",
+        description="Images, as with Shifter; spank-container does the same, and more.\n\n" + _list_of_modes(),
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("mode", choices=sorted(_MODES), metavar="MODE", help="one of the above")
+    parser.add_argument("image", nargs="?", default="", metavar="IMAGE", help="as docker:debian:trixie")
     parser.add_argument("-u", "--user", metavar="NAMES", default="", help="users who may use a private image: a,b")
-    parser.add_argument("-g", "--group", metavar="NAMES", default="", help="groups who may")
-    parser.add_argument("-v", "--verbose", action="store_true")
-    parser.add_argument("mode", choices=sorted(_MODES))
-    parser.add_argument("image", nargs="?", default="", metavar="TYPE:TAG", help="docker:debian:trixie; a registry")
+    parser.add_argument("-g", "--group", metavar="NAMES", default="", help="groups whose members may: a,b")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say why a lookup finds nothing")
     return parser
+
+
+def _list_of_modes() -> str:
+    return "\n".join(["modes:", *(f"  {name:<12}{mode.words}" for name, mode in _MODES.items())])
 
 
 def _library() -> Library:
@@ -133,12 +142,26 @@ def _expire_all(_options: argparse.Namespace) -> int:
     return 0
 
 
-_MODES: dict[str, Callable[[argparse.Namespace], int]] = {
-    "images": _images,
-    "lookup": _lookup,
-    "pull": _pull,
-    "pullnb": _pull_without_waiting,
-    "login": _login,
-    "expire": _expire,
-    "autoexpire": _expire_all,
+@dataclass(frozen=True, slots=True)
+class _Mode:
+    run: Callable[[argparse.Namespace], int]
+    words: str
+
+
+_MODES = {
+    "images": _Mode(_images, "list the images that you may use"),
+    "lookup": _Mode(_lookup, "print the digest of IMAGE; the status is 1 when it is not there"),
+    "pull": _Mode(_pull, "fetch IMAGE, and wait for it"),
+    "pullnb": _Mode(_pull_without_waiting, "ask for IMAGE, and do not wait"),
+    "login": _Mode(_login, "keep your name and password for the registry IMAGE"),
+    "expire": _Mode(_expire, "remove IMAGE, which must be yours"),
+    "autoexpire": _Mode(_expire_all, "for administrators: remove what was not used for too long"),
 }
+_EXAMPLES = """\
+examples:
+  # fetch an image
+  shifterimg pull docker:debian:trixie
+  # a private one, for bob and yourself
+  shifterimg -u bob pull docker:registry.example.org/lab/app:1
+
+The exit status is 0, or 1 for whatever went wrong."""

@@ -7,23 +7,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spank_container.commands.jobs import add_options, here, typed_options
+from spank_container.commands.verbs import Audience
 from spank_container.site_config import load_config
 
 if TYPE_CHECKING:
     import argparse
 
-    from spank_container.commands import Verbs
+    from spank_container.commands.verbs import Verbs
 
 _NONE = "none"
 
 
 def add_verbs(verbs: Verbs) -> None:
-    explain = verbs.add_parser("explain", help="what a job with these options would see, how and why; does nothing")
+    explain = verbs.add(
+        "explain",
+        "say what a job with these options would see, how and why",
+        "The options are those of sbatch, and what sbatch would refuse is refused in the same words. It does nothing, "
+        "and knows what this machine knows: the nodes may have other files, groups and mounts.",
+        [("explain --image=docker:debian:trixie --volume=/s/me:/data:ro", "before the job waits for an hour")],
+    )
     add_options(explain)
     explain.add_argument("--json", action="store_true", help="for machines")
     explain.set_defaults(run=_explain)
-    plan = verbs.add_parser("plan", help="the same of a job that runs, by the record on its node")
-    plan.add_argument("--record", type=Path, metavar="FILE", required=True)
+    plan = verbs.add(
+        "plan",
+        "say what a job that runs has, by its record",
+        "The record is on the job's node, and only root can read it: it has the values of the user's variables too.",
+        [("plan --record /run/spank-container/jobs/JOB/record.json", "on the job's node")],
+        Audience.ADMINISTRATORS,
+    )
+    plan.add_argument("--record", type=Path, metavar="FILE", required=True, help="jobs/JOB/record.json or of a step")
     plan.add_argument("--json", action="store_true", help="for machines")
     plan.set_defaults(run=_plan)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
-    from spank_container.commands import Verbs
+    from spank_container.commands.verbs import Verbs
     from spank_container.gateway.answers import Image, Pull, Use
     from spank_container.gateway.client import Gateway
 
@@ -22,19 +22,23 @@ if TYPE_CHECKING:
 
 
 def add_verbs(verbs: Verbs) -> None:
-    gateway = verbs.add_parser("gateway", help="the image gateway: serve, status, pulls, usage, expire")
-    actions = gateway.add_subparsers(metavar="ACTION", required=True)
-    serve = actions.add_parser("serve", help="be the gateway, until SIGTERM: for its systemd unit")
-    serve.set_defaults(run=_serve)
-    for name, run, words in (
-        ("status", _status, "whether it answers, and how many pulls are in which state"),
-        ("pulls", _pulls, "your pulls, with the reasons of those that failed; everybody's for an admin"),
-        ("usage", _usage, "how often your jobs used which image; everybody's for an admin"),
-        ("expire", _expire, "for admins: remove what was not used for too long, now"),
+    actions = verbs.add_group(
+        "gateway",
+        "the service that pulls: what became of your pulls",
+        "It fetches images for everybody and looks after the store. Who its admins are stands in [gateway] of the "
+        "configuration.",
+    )
+    for name, run, summary, about in (
+        ("pulls", _pulls, "list your pulls, with the reasons of those that failed", "Admins see everybody's."),
+        ("status", _status, "say whether it answers, and how many pulls are in which state", ""),
+        ("usage", _usage, "list how often your jobs used which image", "Admins see everybody's."),
+        ("expire", _expire, "remove what was not used for too long, now", "For admins: see [gateway] expire_days."),
     ):
-        action = actions.add_parser(name, help=words)
+        action = actions.add(name, summary, about)
         action.add_argument("--json", action="store_true", help="for machines")
         action.set_defaults(run=run)
+    serve = actions.add("serve", "be the gateway, until SIGTERM", "For its systemd unit, as [gateway] account.")
+    serve.set_defaults(run=_serve)
 
 
 def _serve(_: argparse.Namespace) -> None:

@@ -14,46 +14,93 @@ from spank_container.site_config import load_config
 if TYPE_CHECKING:
     import argparse
 
-    from spank_container.commands import Verbs
+    from spank_container.commands.verbs import Verbs
 
 
 def add_verbs(verbs: Verbs) -> None:
-    pull = verbs.add_parser("pull", help="fetch an image from its registry into the store")
+    images = verbs.add(
+        "images",
+        "list the images that you may use",
+        "A row for each name: the name, the digest's first digits, the size, when it was pulled, and whether it is "
+        "private. Where nobody looks, the rows have tabs between the columns and no headings, for cut(1).",
+        [("images", "what is there"), ("images --json", "for a script")],
+    )
+    images.add_argument("--json", action="store_true", help="for machines: one array")
+    images.set_defaults(run=_images)
+    _add_pull(verbs)
+    _add_logins(verbs)
+    _add_image_verbs(verbs.add_group("image", "one image: share it, remove it, or import it from a file"))
+
+
+def _add_pull(verbs: Verbs) -> None:
+    pull = verbs.add(
+        "pull",
+        "fetch an image from its registry",
+        "Without a gateway, only who may write the image store can pull. What a registry gives to nobody without a "
+        "login is private: you may use it, and whom you name.",
+        [
+            ("pull docker:debian:trixie", "have it there before the job needs it"),
+            ("pull docker:registry.example.org/lab/app:1 --user bob", "for bob and yourself alone"),
+        ],
+    )
     pull.add_argument("image", metavar="REF", help="docker:NAME[:TAG][@DIGEST]")
     pull.add_argument("--user", metavar="NAMES", default="", help="who else may use it, if it is private: a,b")
     pull.add_argument("--group", metavar="NAMES", default="", help="likewise, groups")
     pull.add_argument("--no-wait", action="store_true", help="only ask for it")
     pull.add_argument("--json", action="store_true", help="for machines: one object")
     pull.set_defaults(run=_pull)
-    images = verbs.add_parser("images", help="list the images in the store that you may use")
-    images.add_argument("--json", action="store_true", help="for machines: one array")
-    images.set_defaults(run=_images)
-    _add_image_verbs(verbs)
-    login = verbs.add_parser("login", help="keep your name and password for a registry, as skopeo login does")
+
+
+def _add_logins(verbs: Verbs) -> None:
+    login = verbs.add(
+        "login",
+        "keep your name and password for a registry",
+        "They are kept where skopeo and podman keep theirs, in ~/.config/containers/auth.json, which only you can "
+        "read. `spank-container pull`, sbatch, salloc and srun find them there, and what docker login has kept.",
+        [
+            ("login registry.example.org", "asks for both"),
+            ("login --username me --password-stdin < file", "docker.io, in a script"),
+        ],
+    )
     login.add_argument("registry", metavar="REGISTRY", nargs="?", default="docker.io", help="docker.io unless given")
     login.add_argument("--username", metavar="NAME", help="asked for if not given")
     login.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
     login.set_defaults(run=_login)
-    logout = verbs.add_parser("logout", help="forget the login at a registry")
-    logout.add_argument("registry", metavar="REGISTRY", nargs="?", default="docker.io")
+    logout = verbs.add(
+        "logout", "forget the login at a registry", examples=[("logout registry.example.org", "forget that one")]
+    )
+    logout.add_argument("registry", metavar="REGISTRY", nargs="?", default="docker.io", help="docker.io unless given")
     logout.set_defaults(run=_logout)
 
 
-def _add_image_verbs(verbs: Verbs) -> None:
-    image = verbs.add_parser("image", help="one image: import it, remove it, or let others use it")
-    actions = image.add_subparsers(metavar="ACTION", required=True)
-    bring = actions.add_parser("import", help="bring an image from a file into the store; for who may write it")
+def _add_image_verbs(actions: Verbs) -> None:
+    share = actions.add(
+        "share",
+        "let these users and groups, and no others, use a private image",
+        "The image must be yours. The list takes the place of the one that was there.",
+        [("image share docker:registry.example.org/lab/app:1 --user bob --group lab", "bob and the lab")],
+    )
+    share.add_argument("image", metavar="REF", help="an image of yours")
+    share.add_argument("--user", metavar="NAMES", default="", help="users: a,b")
+    share.add_argument("--group", metavar="NAMES", default="", help="groups: a,b")
+    share.set_defaults(run=_share)
+    remove = actions.add(
+        "rm",
+        "remove images",
+        "The images must be yours. No new job gets them; jobs that run keep them, and their files go after those.",
+        [("image rm docker:debian:trixie", "by the name that `spank-container images` shows, or shorter")],
+    )
+    remove.add_argument("images", metavar="REF", nargs="+", help="images of yours")
+    remove.set_defaults(run=_remove)
+    bring = actions.add(
+        "import",
+        "bring an image from a file into the store",
+        "For whoever may write the store. Whatever the file is, it is converted anew and never mounted as it is.",
+        [("image import docker-archive:app.tar app:1.2", "for sbatch --image=custom:app:1.2")],
+    )
     bring.add_argument("source", metavar="KIND:PATH", help="docker-archive:, oci-archive:, squashfs:FILE or oci:DIR")
     bring.add_argument("name", metavar="NAME[:TAG]", help="--image=custom:NAME:TAG will be it")
     bring.set_defaults(run=_import)
-    remove = actions.add_parser("rm", help="remove images of yours; jobs that run keep them")
-    remove.add_argument("images", metavar="REF", nargs="+")
-    remove.set_defaults(run=_remove)
-    share = actions.add_parser("share", help="let these users and groups, and no others, use a private image of yours")
-    share.add_argument("image", metavar="REF")
-    share.add_argument("--user", metavar="NAMES", default="", help="a,b")
-    share.add_argument("--group", metavar="NAMES", default="")
-    share.set_defaults(run=_share)
 
 
 def _import(arguments: argparse.Namespace) -> None:

@@ -9,22 +9,42 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spank_container.commands.verbs import Audience
 from spank_container.site_config import load_config
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Mapping, Sequence
 
-    from spank_container.commands import Verbs
+    from spank_container.commands.verbs import Verbs
     from spank_container.pinning import Waiting
     from spank_container.submit import Options
 
+_BY_HAND = "It is told by the environment which job it is about, and is nothing to run by hand."
+# `cli` runs these itself: here are only their words.
+_HOOKS = (
+    ("prolog", "build the job's container, from Slurm's Prolog", _BY_HAND),
+    ("epilog", "take the job's container back, from Slurm's Epilog", _BY_HAND),
+    ("step", "build the container of a step, from the plugin", _BY_HAND),
+)
+
 
 def add_verbs(verbs: Verbs) -> None:
-    submit = verbs.add_parser("submit", help="check options as sbatch would and print the job's request as JSON")
+    submit = verbs.add(
+        "submit",
+        "check the options of sbatch, and print the job's request",
+        "The plugin runs it whenever sbatch, salloc or srun is given an option of ours. The request is one line of "
+        "JSON; lines of NAME=VALUE after it are for the job's environment.",
+        [("submit --image=docker:debian:trixie", "look at a request")],
+        Audience.SLURM,
+    )
     add_options(submit)
     submit.add_argument("--step", action="store_true", help="for a step within a job that may have an image")
     submit.set_defaults(run=_submit)
+    for name, summary, about in _HOOKS:
+        hook = verbs.add(name, summary, about, audience=Audience.SLURM)
+        if name == "step":
+            hook.add_argument("--end", action="store_true", help="take it back")
 
 
 def with_words(argv: Sequence[str], environment: Mapping[str, str]) -> list[str]:
@@ -36,15 +56,23 @@ def with_words(argv: Sequence[str], environment: Mapping[str, str]) -> list[str]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Those of sbatch, salloc and srun, by the same names."""
-    parser.add_argument("--image", metavar="REF")
-    parser.add_argument("--volume", metavar="SPEC", dest="volumes", action="append", default=[])
-    parser.add_argument("--image-writable", metavar="SIZE|/TARGET", dest="writable", nargs="?", const="")
-    parser.add_argument("--image-env", metavar="NAME[=VALUE]", dest="environment", action="append", default=[])
-    parser.add_argument("--image-env-file", metavar="FILE", dest="environment_files", action="append", default=[])
-    parser.add_argument("--image-clearenv", dest="clear_environment", action="store_true")
-    parser.add_argument("--image-workdir", metavar="DIR", dest="workdir", nargs="?", const="")
-    parser.add_argument("--image-entrypoint", metavar="PROGRAM", dest="entrypoint", nargs="?", const="")
+    """Those of sbatch, salloc and srun, by the same names and, but for room, in the words of the plugin."""
+    option = parser.add_argument
+    option("--image", metavar="REF", help="the image: docker:NAME[:TAG], custom:NAME[:TAG], id:DIGEST; or none")
+    volume = "show the host's SOURCE as TARGET: SOURCE:TARGET[:FLAG]; FLAG: ro, rw, perNodeCache=size=SIZE"
+    option("--volume", metavar="VOLUME", dest="volumes", action="append", default=[], help=volume)
+    writable = "let the image's files be changed, in memory or in the cache at TARGET"
+    option("--image-writable", metavar="SIZE|/TARGET", dest="writable", nargs="?", const="", help=writable)
+    variable = "set a variable; may be repeated. NAME alone: to the value that it has here"
+    option("--image-env", metavar="NAME[=VALUE]", dest="environment", action="append", default=[], help=variable)
+    variables = "set the variables that FILE has, NAME=VALUE in each line; may be repeated"
+    option("--image-env-file", metavar="FILE", dest="environment_files", action="append", default=[], help=variables)
+    nothing = "keep nothing of the job's environment but what Slurm, MPI and the GPUs need"
+    option("--image-clearenv", dest="clear_environment", action="store_true", help=nothing)
+    folder = "start in DIR, or in the image's own folder"
+    option("--image-workdir", metavar="DIR", dest="workdir", nargs="?", const="", help=folder)
+    before = "put PROGRAM before the command, or the image's own ENTRYPOINT"
+    option("--image-entrypoint", metavar="PROGRAM", dest="entrypoint", nargs="?", const="", help=before)
 
 
 def typed_options(arguments: argparse.Namespace) -> Options:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spank_container.commands.verbs import Audience
 from spank_container.errors import UserError
 from spank_container.site_config import load_config
 from spank_container.state import StateDirectory
@@ -16,17 +17,25 @@ from spank_container.state import StateDirectory
 if TYPE_CHECKING:
     import argparse
 
-    from spank_container.commands import Verbs
+    from spank_container.commands.verbs import Verbs
     from spank_container.site_config import SiteConfig
 
 
 def add_verbs(verbs: Verbs) -> None:
-    node = verbs.add_parser("node", help="what this node has; for administrators")
-    nouns = node.add_subparsers(metavar="NOUN", required=True)
-    images = nouns.add_parser("images", help="list the images that are mounted or copied here")
+    actions = verbs.add_group("node", "what this node has of images", audience=Audience.ADMINISTRATORS)
+    images = actions.add(
+        "images",
+        "list the images that are mounted or copied here",
+        "Those that jobs use, those that stay mounted for a while, and the copies on the node's own disk.",
+    )
     images.add_argument("--json", action="store_true", help="for machines: one array")
     images.set_defaults(run=_images)
-    advertise = nouns.add_parser("advertise", help="tell Slurm, as features of this node, which images it has")
+    advertise = actions.add(
+        "advertise",
+        "tell Slurm, as features of this node, which images it has",
+        "`spank-container sweep` does it too, where the site has set [images] advertise.",
+        [("node advertise", "for sbatch --constraint=image_0123456789ab")],
+    )
     advertise.set_defaults(run=_advertise)
 
 

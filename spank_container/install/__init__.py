@@ -11,14 +11,14 @@ from spank_container.install.apply import apply, remove
 from spank_container.install.compare import Report, compare, compare_removal
 from spank_container.install.facts import gather
 from spank_container.install.manifest import read_manifest
-from spank_container.install.plan import InstallOptions, plan_files
+from spank_container.install.plan import InstallOptions, SharedFile, plan_files
 
-__all__ = ["InstallOptions", "Report", "install", "uninstall"]
+__all__ = ["InstallOptions", "Report", "SharedFile", "install", "uninstall"]
 
 
-def install(options: InstallOptions) -> Report:
+def install(options: InstallOptions, shared: tuple[SharedFile, ...] = ()) -> Report:
     """Compile the plugin, render the files and put into place what differs; with `dry_run`, only say what would be."""
-    planned = plan_files(options, gather(options))
+    planned = plan_files(options, gather(options, shared))
     manifest = read_manifest(options)
     steps = compare(planned, manifest, options.root)
     if not options.dry_run:

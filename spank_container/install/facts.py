@@ -12,17 +12,18 @@ from spank_container.install.plan import InstallFacts, is_plain
 from spank_container.slurm.release import HEADERS_HINT, release_of_headers, release_of_programs
 
 if TYPE_CHECKING:
-    from spank_container.install.plan import InstallOptions
+    from spank_container.install.plan import InstallOptions, SharedFile
     from spank_container.slurm.release import SlurmRelease
 
 
-def gather(options: InstallOptions) -> InstallFacts:
+def gather(options: InstallOptions, shared: tuple[SharedFile, ...] = ()) -> InstallFacts:
     """Raises SiteError that names the package to install when the headers or the compiler are not there."""
     include = options.in_root(options.slurm_include)
     release = release_of_headers(include)
     if options.root == Path("/"):
         check_same_release(release, release_of_programs())
-    return InstallFacts(release, compile_plugin(include), compile_shifter(), check_venv(Path(sys.prefix)))
+    venv = check_venv(Path(sys.prefix))
+    return InstallFacts(release, compile_plugin(include), compile_shifter(), venv, shared)
 
 
 def check_venv(venv: Path) -> Path:

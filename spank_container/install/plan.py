@@ -62,13 +62,24 @@ class InstallOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedFile:
+    """A manual page or a shell's completions: `path` is below PREFIX/share; `link` where programs look by themselves."""
+
+    path: str
+    text: str
+    link: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class InstallFacts:
-    """What the machine says: the plugin, compiled for `release`, the container's `shifter`, the Python that runs us."""
+    """What the machine says: the plugin, compiled for `release`, the container's `shifter`, the Python that runs us; and
+    what the command line says of itself."""
 
     release: SlurmRelease
     plugin: bytes
     shifter: bytes
     venv: Path
+    shared: tuple[SharedFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +110,7 @@ def plugin_path(prefix: Path, release: SlurmRelease) -> Path:
 
 def plan_files(options: InstallOptions, facts: InstallFacts) -> tuple[Planned, ...]:
     """In the order of writing: whatever makes Slurm use the rest comes last."""
-    return (*_prefix_files(options, facts), *_slurm_files(options, facts))
+    return (*_prefix_files(options, facts), *_shared_files(options, facts), *_slurm_files(options, facts))
 
 
 def _prefix_files(options: InstallOptions, facts: InstallFacts) -> tuple[Planned, ...]:
@@ -128,10 +139,9 @@ def _prefix_files(options: InstallOptions, facts: InstallFacts) -> tuple[Planned
 
 def _shared_files(options: InstallOptions, facts: InstallFacts) -> tuple[Planned, ...]:
     share = options.prefix / "share"
-    found = [one.path for one in facts.shared if one.found]
     return (
         *(_text(share / one.path, one.text) for one in facts.shared),
-        *(PlannedLink(_FOUND / path, str(share / path)) for path in found),
+        *(PlannedLink(one.link, str(share / one.path)) for one in facts.shared if one.link),
     )
 
 

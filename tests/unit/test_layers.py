@@ -59,6 +59,7 @@ SOLE_IMPORTERS = {
     "subprocess": "run",
     "pyslurm": "slurm",
     "jinja2": "render",
+    "shtab": "commands",
 }
 
 

@@ -23,18 +23,19 @@ enum { REFUSED = 1, NOT_EXECUTABLE = 126, NOT_FOUND = 127 }; /* Shifter's, and a
 
 struct asked asked;
 
-static const char help[] =
-    "usage: shifter [OPTION...] [CMD [ARGUMENT...]]\n"
-    "Execute CMD, or a shell, in the container that this is already.\n\n"
-    "  -e, --env=NAME=VALUE        set a variable; may be repeated\n"
-    "      --env-file=FILE         set the variables that FILE has, NAME=VALUE in each line\n"
-    "  -E, --clearenv              keep of the environment only what Slurm, MPI and the GPUs need, and the image's "
-    "own\n"
-    "  -w, --workdir[=DIR]         start in DIR, or in the image's own folder\n"
-    "      --entrypoint[=PROGRAM]  put PROGRAM, or the image's own ENTRYPOINT, before CMD; also --entry\n"
-    "  -h, --help                  this text\n"
-    "      --version               the version\n\n"
-    "--image and --volume are options of sbatch, salloc and srun. -m, -n and -v are Shifter's, and do nothing here.\n";
+static const char help[] = "usage: shifter [OPTION...] [CMD [ARGUMENT...]]\n"
+                           "Execute CMD, or a shell, in the container that this is already.\n\n"
+                           "  -e, --env=NAME=VALUE        set a variable; may be repeated\n"
+                           "      --env-file=FILE         set the variables in FILE: lines of NAME=VALUE\n"
+                           "  -E, --clearenv              keep of the environment only the image's own, and\n"
+                           "                              what Slurm, MPI and the GPUs need\n"
+                           "  -w, --workdir[=DIR]         start in DIR, or in the image's own folder\n"
+                           "      --entrypoint[=PROGRAM]  put PROGRAM, or the image's own, before CMD;\n"
+                           "                              also --entry\n"
+                           "  -h, --help                  this text\n"
+                           "      --version               the version\n\n"
+                           "--image and --volume are options of sbatch, salloc and srun. -m, -n and -v are\n"
+                           "Shifter's, and do nothing here.\n";
 
 void refuse(const char *hint, const char *format, ...)
 {

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from spank_container.errors import NodeError, SiteError, UserError
-from spank_container.install import InstallOptions, install, uninstall
+from spank_container.install import InstallOptions, SharedFile, install, uninstall
 from spank_container.install.compile import compile_plugin, compile_shifter
 from spank_container.install.facts import check_same_release, check_venv
 from spank_container.slurm.release import SlurmRelease, release_of_headers
@@ -72,6 +72,19 @@ def test_everything_stands_where_the_layout_says(options: InstallOptions) -> Non
         "opt/spank-container/modulefiles/shifter": b"644",
         "opt/spank-container/share/installed.json": b"644",
     }
+
+
+def test_pages_and_completions_are_where_programs_look(options: InstallOptions) -> None:
+    page = SharedFile("man/man1/page.1", "found", Path("/usr/local/share/man/man1/page.1"))
+    other = SharedFile("man/man1/other.1", "beside the programs of the module only")
+    install(options, (page, other))
+    found = tree(options.root)
+    assert found["opt/spank-container/share/man/man1/page.1"] == b"644 found"
+    assert "opt/spank-container/share/man/man1/other.1" in found
+    assert found["usr/local/share/man/man1/page.1"] == b"/opt/spank-container/share/man/man1/page.1"
+    assert "usr/local/share/man/man1/other.1" not in found
+    uninstall(options)
+    assert "usr/local/share" not in tree(options.root)
 
 
 def test_the_plugin_is_one_that_slurm_takes(options: InstallOptions) -> None:
