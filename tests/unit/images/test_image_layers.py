@@ -13,12 +13,15 @@ import pytest
 from tar_layers import Flattened, Member, blobs_of, digest_of, flatten, folder, layer, link, member, symlink
 
 from spank_container.errors import UserError
+from spank_container.images import inflate
 from spank_container.images.layers import Blob, BrokenBlobError, opened
 from spank_container.images.merge import merge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from pytest_mock import MockerFixture
 
     Flatten = Callable[..., Flattened]
 
@@ -278,6 +281,14 @@ def test_every_compression(flat: Flatten, form: str) -> None:
         "zstd in parts": lambda: zstd(plain[:half]) + zstd(plain[half:]),
     }[form]()
     assert flat(packed, layer(member("h", b"h"))).content == {"f": content, "g": b"g", "h": b"h"}
+
+
+def test_gzip_without_isal(flat: Flatten, mocker: MockerFixture) -> None:
+    """Where there is no wheel of it."""
+    mocker.patch.object(inflate, "_Gzip", gzip.GzipFile)
+    packed = gzip.compress(layer(member("f", bytes(700_000)))) + gzip.compress(b"\0" * 512)
+    assert flat(packed).content == {"f": bytes(700_000)}
+    assert "cannot be decompressed" in broken(flat, packed[:-5])
 
 
 def test_files_come_from_many_layers(flat: Flatten) -> None:
