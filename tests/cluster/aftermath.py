@@ -31,7 +31,8 @@ def assert_nothing_left(cluster: Cluster) -> None:
     """All jobs have ended: no node has anything of theirs, and every node is in service."""
     assert_idle(cluster)
     _wait_for_loops(cluster)
-    assert {name: left for name, left in cluster.leftovers().items() if left} == {}
+    found = {name: left for name, left in cluster.leftovers().items() if left}
+    assert found == {}, found
 
 
 def _wait_for_loops(cluster: Cluster, seconds: float = 3) -> None:
