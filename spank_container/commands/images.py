@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import argparse
 
     from spank_container.commands.verbs import Verbs
+    from spank_container.images.store import Store
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -29,7 +30,7 @@ def add_verbs(verbs: Verbs) -> None:
     images.set_defaults(run=_images)
     _add_pull(verbs)
     _add_logins(verbs)
-    _add_image_verbs(verbs.add_group("image", "one image: share it, remove it, or import it from a file"))
+    _add_image_verbs(verbs.add_group("image", "one image: show it, share it, remove it, or import it from a file"))
 
 
 def _add_pull(verbs: Verbs) -> None:
@@ -74,6 +75,15 @@ def _add_logins(verbs: Verbs) -> None:
 
 
 def _add_image_verbs(actions: Verbs) -> None:
+    show = actions.add(
+        "show",
+        "all that is known of an image",
+        "Its environment and command, its C library and MPI libraries, its interpreters, and who may use it.",
+        [("image show debian:trixie", "for you"), ("image show id:sha256:... --json", "for a script")],
+    )
+    show.add_argument("image", metavar="REF", help="an image that is in the store")
+    show.add_argument("--json", action="store_true", help="for machines: one object")
+    show.set_defaults(run=_show)
     share = actions.add(
         "share",
         "let these users and groups, and no others, use a private image",
@@ -103,16 +113,28 @@ def _add_image_verbs(actions: Verbs) -> None:
     bring.set_defaults(run=_import)
 
 
+def _show(arguments: argparse.Namespace) -> None:
+    from spank_container.commands import image_show  # noqa: PLC0415
+
+    image_show.show(arguments)
+
+
 def _import(arguments: argparse.Namespace) -> None:
     from spank_container.commands import show  # noqa: PLC0415
     from spank_container.images.archives import import_image  # noqa: PLC0415
-    from spank_container.images.store import Store  # noqa: PLC0415
     from spank_container.values.image_ref import parse_imported_ref  # noqa: PLC0415
 
-    reference, store = parse_imported_ref(arguments.name), Store(Path(load_config().images.store))
+    reference, store = parse_imported_ref(arguments.name), _store()
     with show.progress() as report:
         meta = import_image(arguments.source, reference, store, report)
     print(f"{reference} {meta.digest} {show.rounded(meta.size)}")
+
+
+def _store() -> Store:
+    from spank_container.images.store import Store  # noqa: PLC0415
+
+    images = load_config().images
+    return Store(Path(images.store), wanted=images.wanted)
 
 
 def _remove(arguments: argparse.Namespace) -> None:

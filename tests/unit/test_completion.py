@@ -31,7 +31,7 @@ BASH = "PS1='$ '; . /usr/share/bash-completion/bash_completion"
 ZSH = "PROMPT='$ '; fpath=({share}/zsh/site-functions $fpath); autoload -Uz compinit; compinit -D -u"
 TYPED = [
     ("spank-container imag\t rm x", "<image><rm><x><end>"),
-    ("spank-container image sh\tx", "<image><share><x><end>"),
+    ("spank-container image sha\tx", "<image><share><x><end>"),
     ("spank-container sweep --id\t", "<sweep><--idle-images><end>"),
     ("spank-container completion z\t", "<completion><zsh><end>"),
     (
@@ -101,7 +101,7 @@ def test_bash_completes_every_name_beyond_its_colons(home: Path) -> None:
     ("line", "offered"),
     [
         ("spank-container imag", ["image", "images"]),
-        ("spank-container image ", ["import", "rm", "share"]),
+        ("spank-container image ", ["import", "rm", "share", "show"]),
         ("spank-container sweep --", ["--help", "--idle-images"]),
         ("spank-container completion ", ["bash", "fish", "zsh"]),
         ("spank-container image rm docker:", NAMES),
