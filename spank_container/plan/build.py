@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from spank_container.plan import identity
 from spank_container.plan.check import check_plan
 from spank_container.plan.command import command_records, files_for_shifter
-from spank_container.plan.environment import ALWAYS, SUPPORT, tasks_environment, tasks_variables
+from spank_container.plan.environment import ALWAYS, SUPPORT, cleared_environment, tasks_environment, tasks_variables
 from spank_container.plan.ops import (
     AttachScratch,
     AttachTmp,
@@ -86,7 +86,7 @@ def build_plan(
             PinNamespace(container.pin),
         ),
         inside=(
-            *_generated_files(facts, image),
+            *_generated_files(facts, image, cleared_environment(request, image, config.environment, facts.account)),
             *_mount_points(mounts, request),
             _root(request, config, owner),
             *mounts,
@@ -225,13 +225,13 @@ def _scratch(request: JobRequest, config: SiteConfig, owner: tuple[int, ...]) ->
     ]
 
 
-def _generated_files(facts: HostFacts, image: ImageMeta) -> list[InsideOp]:
+def _generated_files(facts: HostFacts, image: ImageMeta, environment: tuple[str, ...]) -> list[InsideOp]:
     return [
         WriteFile("/etc/passwd", identity.passwd(image.passwd, facts.account), ALWAYS),
         WriteFile("/etc/group", identity.group(image.group, facts.account, facts.groups), ALWAYS),
         WriteFile("/etc/nsswitch.conf", identity.NSSWITCH, ALWAYS),
         WriteHostsFile("/var/hostsfile", facts.hosts, ALWAYS),
-        *files_for_shifter(image, ALWAYS),
+        *files_for_shifter(image, environment, ALWAYS),
         MakeSymlink("/opt/udiImage", SUPPORT, ALWAYS),
         MakeSymlink("/etc/mtab", "/proc/self/mounts", ALWAYS),
     ]

@@ -61,14 +61,15 @@ def _words(words: tuple[str, ...]) -> tuple[str, ...]:
     return words if words and words[0] and all(map(is_value, words)) else ()
 
 
-def files_for_shifter(image: ImageMeta, why: str) -> list[WriteFile]:
-    """What the container's own `shifter --entrypoint` and `--workdir` read; a NUL ends each word.
+def files_for_shifter(image: ImageMeta, environment: Iterable[str], why: str) -> list[WriteFile]:
+    """What the container's own `shifter --entrypoint`, `--workdir` and `--clearenv` read; a NUL ends each word.
 
     Written even when empty: a file of that name in the image must not be taken for ours.
     """
     contents = {
         "entrypoint": _lines(_words(image.entrypoint), "\0"),
         "cmd": _lines(_words(image.cmd), "\0"),
+        "variables": _lines(environment, "\0"),
         "workdir": _lines(filter(None, [_usable_workdir(image)]), "\n"),
     }
     return [WriteFile(f"{SUPPORT}/{name}", content, why) for name, content in contents.items()]

@@ -6,7 +6,7 @@ the start of MPI and the choice of GPUs say about this very task, which is never
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from spank_container.values.variables import PROTECTED, is_protected_variable, is_value, is_variable_name
@@ -61,6 +61,15 @@ def tasks_variables(
     # These three are what scripts and dotfiles of Shifter's users look at.
     shifters = {"RUNTIME": "1", "IMAGE": request.image.digest, "IMAGEREQUEST": request.image_request}
     return variables | {"PATH": ours} | {f"SHIFTER_{name}": Variable(value, ALWAYS) for name, value in shifters.items()}
+
+
+def cleared_environment(
+    request: JobRequest, image: ImageMeta, site: EnvironmentConfig, account: Account
+) -> tuple[str, ...]:
+    """NAME=VALUE of what a task has whose own environment is cleared: the container's `shifter --clearenv` sets it."""
+    cleared = replace(request, task=replace(request.task, clear_environment=True))
+    variables = tasks_variables(cleared, image, site, account)
+    return tuple(f"{name}={one.value}" for name, one in variables.items() if one.value is not None)
 
 
 def _layers(

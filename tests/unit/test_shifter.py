@@ -158,7 +158,7 @@ class TestInTheContainer:
         (folder / "entrypoint").write_text("echo\0howdy\0")
         (folder / "cmd").write_text("guys\0")
         (folder / "workdir").write_text("/usr\n")
-        (folder / "environment").write_text(f"PATH={os.defpath}\0IMAGE_SAYS=a=b\0")
+        (folder / "variables").write_text(f"PATH={os.defpath}\0IMAGE_SAYS=a=b\0")
 
     def test_the_command_is_executed(self, program: Path) -> None:
         done = run(program, "/bin/sh", "-c", 'echo "$0 $1"; exit 3', "a b", "-x")
@@ -228,15 +228,15 @@ class TestInTheContainer:
 
     def test_variables(self, program: Path, folder: Path) -> None:
         """--env counts before the files, wherever it stands; of two the last."""
-        (folder / "variables").write_text('# a comment\n\n  A=file \t\nB="quoted"\r\n\t#C=1\nC=\nD=a=b\n')
-        done = run(program, "-e", "A=typed", f"--env-file={folder}/variables", "--env=E=1", "-eE=2", "env", F="kept")
+        (folder / "mine").write_text('# a comment\n\n  A=file \t\nB="quoted"\r\n\t#C=1\nC=\nD=a=b\n')
+        done = run(program, "-e", "A=typed", f"--env-file={folder}/mine", "--env=E=1", "-eE=2", "env", F="kept")
         seen = dict(line.split("=", 1) for line in done.stdout.splitlines())
         wanted = {"A": "typed", "B": '"quoted"', "C": "", "D": "a=b", "E": "2", "F": "kept"}
         assert {name: seen[name] for name in "ABCDEF"} == wanted
 
     def test_blanks_at_the_end_of_a_line_are_the_value_s(self, program: Path, folder: Path) -> None:
-        (folder / "variables").write_text("A=1 ")
-        done = run(program, "--env-file", f"{folder}/variables", "sh", "-c", 'printf "<%s>" "$A"')
+        (folder / "mine").write_text("A=1 ")
+        done = run(program, "--env-file", f"{folder}/mine", "sh", "-c", 'printf "<%s>" "$A"')
         assert done.stdout == "<1 >"
 
     def test_cleared(self, program: Path) -> None:
@@ -264,9 +264,9 @@ class TestInTheContainer:
     ) -> None:
         if in_file and not setting:
             return  # a blank line
-        (folder / "variables").write_text(f"OK=1\n{setting}\n")
-        where = f"--env-file: {folder}/variables, line 2" if in_file else "--env"
-        option = f"--env-file={folder}/variables" if in_file else f"--env={setting}"
+        (folder / "mine").write_text(f"OK=1\n{setting}\n")
+        where = f"--env-file: {folder}/mine, line 2" if in_file else "--env"
+        option = f"--env-file={folder}/mine" if in_file else f"--env={setting}"
         refused(run(program, option, "true"), f"{where}: {message}", hint)
 
     def test_files_that_cannot_be_read(self, program: Path) -> None:

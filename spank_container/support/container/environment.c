@@ -75,7 +75,7 @@ static void set_variables(const char *path)
 void apply_environment(void)
 {
     if (asked.clear) {
-        char **settings = read_words(FILES "environment", '\0');
+        char **settings = read_words(FILES "variables", '\0');
         clear_variables();
         while (*settings)
             putenv(*settings++);

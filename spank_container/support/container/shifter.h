@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 #ifndef FILES
-#define FILES "/opt/spank-container/" /* entrypoint, cmd, environment: a NUL ends each word; workdir: a line */
+#define FILES "/opt/spank-container/" /* entrypoint, cmd, variables: a NUL ends each word; workdir: a line */
 #endif
 
 /* What was asked for. */

@@ -184,7 +184,7 @@ def test_mount_points_know_what_the_user_chose() -> None:
 
 def test_generated_files() -> None:
     files = {op.path: op.content for op in plan().inside if isinstance(op, WriteFile)}
-    own = [f"/opt/spank-container/{name}" for name in ("entrypoint", "cmd", "workdir")]
+    own = [f"/opt/spank-container/{name}" for name in ("entrypoint", "cmd", "variables", "workdir")]
     assert list(files) == ["/etc/passwd", "/etc/group", "/etc/nsswitch.conf", *own]
     assert files["/etc/passwd"].endswith("alice:x:1001:1001:Alice Liddell:/home/alice:/bin/bash\n")
     assert files["/etc/group"].endswith("alice:x:1001:alice\nphysics:x:2000:alice\n")

@@ -12,7 +12,7 @@ from builders import DIGEST, account, image, request
 
 from spank_container.errors import ParseError, SpankContainerError, UserError
 from spank_container.plan.command import command_records, files_for_shifter
-from spank_container.plan.environment import tasks_environment
+from spank_container.plan.environment import cleared_environment, tasks_environment
 from spank_container.site_config import EnvironmentConfig
 from spank_container.values.task import TaskSpec, parse_environment_file, parse_variables, parse_workdir
 from spank_container.values.variables import PROTECTED
@@ -174,16 +174,27 @@ def test_an_entrypoint_that_cannot_be_executed_is_none(words: tuple[str, ...]) -
 
 def test_the_files_for_the_containers_own_shifter() -> None:
     source = replace(image(), entrypoint=("/entry", "a b"), cmd=("x",), workdir="//app/")
-    assert [(file.path, file.content) for file in files_for_shifter(source, "")] == [
+    assert [(file.path, file.content) for file in files_for_shifter(source, ("A=1", "B="), "")] == [
         ("/opt/spank-container/entrypoint", "/entry\0a b\0"),
         ("/opt/spank-container/cmd", "x\0"),
+        ("/opt/spank-container/variables", "A=1\0B=\0"),
         ("/opt/spank-container/workdir", "/app\n"),
     ]
 
 
 def test_the_files_are_there_when_the_image_says_nothing_of_use() -> None:
     source = replace(image(), entrypoint=("a\0b",), cmd=(), workdir="a\nb")
-    assert [file.content for file in files_for_shifter(source, "")] == ["", "", ""]
+    assert [file.content for file in files_for_shifter(source, (), "")] == [""] * 4
+
+
+def test_what_the_containers_shifter_sets_when_it_clears() -> None:
+    """As --image-clearenv would, and nothing that has to be taken away."""
+    asked = replace(request(), task=TaskSpec(environment=("MINE=1",)))
+    site = EnvironmentConfig(set=("SITE=1",), unset=("GONE",))
+    cleared = cleared_environment(asked, image("GONE=1", "IMAGES=1"), site, account())
+    names = ["HOME", "USER", "LOGNAME", "IMAGES", "SITE", "MINE", "PATH"]
+    assert [one.split("=")[0] for one in cleared][:7] == names
+    assert "LD_PRELOAD" not in "".join(cleared)
 
 
 # An image's own list, of which anything may be wrong.
