@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from spank_container.errors import SpankContainerError, UserError
 from spank_container.gateway.messages import Report, failure, read_task
 from spank_container.images import removal
+from spank_container.images.durable import make_folder
 from spank_container.images.pull import bring
 from spank_container.images.registry import Registry, passed_environment
 from spank_container.images.store import Store
@@ -80,10 +81,37 @@ def work(task: Task, tell: Tell) -> None:
 
 
 def _pull_publicly(image: RemoteImage, registry: Registry, store: Store, task: Task, tell: Tell) -> None:
-    removal.publish(store, image.digest)
+    if store.private.has(image.digest):
+        _prove(image, registry, store.private)
+        removal.publish(store, image.digest)
     ids = tuple(asker.id for asker in task.askers)
     bring(image, store, _Progress(tell, ids, image), registry, task.blob_limit)
     store.private.untag(image.ref)
+
+
+def _prove(image: RemoteImage, registry: Registry, private: Store) -> None:
+    """That the registry has the image, and not only its manifest, unless the image came from there.
+
+    Whoever knows the manifest of somebody else's private image can serve it from a registry of his own, which tells
+    nobody no. The layers he has not got; skopeo checks their digests.
+    """
+    stored = private.find(image.digest)
+    if stored is None or any(_is_from(name, image.ref) for name in stored.names):
+        return
+    place = private.apart(image.digest)
+    make_folder(place.blobs, 0o700)
+    try:
+        registry.download(image, place.blobs, place.blobs / ".layout")
+    finally:
+        shutil.rmtree(place.blobs, ignore_errors=True)
+
+
+def _is_from(name: str, reference: RegistryRef) -> bool:
+    known = parse_image_ref(name)
+    return isinstance(known, RegistryRef) and (known.registry, known.repository) == (
+        reference.registry,
+        reference.repository,
+    )
 
 
 def _pull_privately(task: Task, reference: RegistryRef, store: Store, refusal: UserError, tell: Tell) -> None:
@@ -120,6 +148,7 @@ def _brought_privately(
         if store.has(image.digest):  # once everybody's, always everybody's: it may be so under another name
             store.tag(reference, image.digest)
             return Report("done", ids, image.digest)
+        _prove(image, registry, store.private)
         place = store.private.apart(image.digest)
         try:
             bring(image, place, _Progress(tell, ids, image), registry, access=Access(askers[0].uid))

@@ -163,7 +163,8 @@ def forged(site: Cluster, digest: str, user: str) -> str:
     request = {"digest": digest, "image": SECRET, "version": 1, "volumes": []}
     site.run(FORGE, user=user, input=json.dumps(request))
     printed = site.run(SUBMIT_FORGED, user=user).stdout.replace(digest, "X")
-    return "\n".join(line for line in printed.splitlines() if "spank-container" in line or "PRETTY_NAME" in line)
+    told = [line.partition("spank-container: ")[2] or line for line in printed.splitlines()]
+    return "\n".join(line for line in told if "image" in line or "PRETTY_NAME" in line)
 
 
 @pytest.mark.usefixtures("pulled")

@@ -165,6 +165,29 @@ def test_nobody_finds_it_in_the_store(gateway: Gateway, reference: str) -> None:
     assert not list((gateway.store / "blobs").rglob("*/*"))
 
 
+@pytest.mark.parametrize("gateway", ["attempts = 1"], indirect=True)
+def test_to_know_the_manifest_is_not_to_have_the_image(gateway: Gateway, reference: str) -> None:
+    """A registry of bob's own serves what he saw of alice's image: its manifest and its configuration."""
+    digest = gateway.call("pulled", "alice", reference, login=ALICES)["digest"]
+    fake = gateway.site.fake
+    fake.answers.clear()
+    config = json.loads(fetched(reference, "--raw"))["config"]["digest"]
+    media_type = "application/vnd.oci.image.manifest.v1+json"
+    for name in ("1.0", digest):
+        fake.answers[f"manifests/{name}"] = (200, media_type, fetched(reference, "--raw"))
+    fake.answers[f"blobs/{config}"] = (200, "application/octet-stream", fetched(reference, "--raw", "--config"))
+    with pytest.raises(Refused, match="cannot pull"):
+        gateway.call("pulled", "bob", str(fake.ref()))
+    assert sees(gateway, "bob") == set()
+    assert access(gateway, digest) == Access(ACCOUNTS["alice"])
+
+
+def fetched(reference: str, *options: str) -> bytes:
+    name = f"docker://{reference.removeprefix('docker:')}"
+    argv = ["skopeo", "inspect", "--tls-verify=false", "--creds=alice:secret of alice", *options, name]
+    return subprocess.run(argv, check=True, capture_output=True).stdout
+
+
 def test_the_password_is_nowhere(gateway: Gateway, reference: str) -> None:
     with gateway.site.conversions_held():
         for address in (gateway.unix, gateway.tcp):
