@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, NoReturn
 from spank_container.environment_file import read_environment_file
 from spank_container.errors import UserError
 from spank_container.executor.scratch import check_place
-from spank_container.executor.sources import open_readable, unreachable
+from spank_container.executor.sources import judge_source, open_readable, unreachable
 from spank_container.images.store import Store
 from spank_container.kernel.mounts import closing
 from spank_container.pinning import Waiting, pin_image
 from spank_container.plan.command import command_records
-from spank_container.plan.policy import check_policy, check_source, source_rules
+from spank_container.plan.policy import check_policy, source_rules
 from spank_container.request import JobRequest, parse_request, parse_volume_options
 from spank_container.values.task import TaskSpec, parse_entrypoint, parse_variables, parse_workdir, with_value
 from spank_container.values.writable import parse_writable
@@ -128,7 +128,6 @@ def _check_source(volume: VolumeSpec, config: SiteConfig) -> None:
         return
     try:
         with closing(open_readable(volume.source)) as source:
-            real = os.readlink(f"/proc/self/fd/{source}")
+            judge_source(volume.source, source, source_rules(config).and_real(os.path.realpath))
     except OSError as error:
         raise unreachable(volume.source, error) from error
-    check_source(volume.source, source_rules(config).and_real(os.path.realpath), real)

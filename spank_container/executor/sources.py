@@ -43,7 +43,7 @@ def open_sources(ops: Sequence[InsideOp], rules: SourceRules) -> dict[str, int]:
 def _open_source(op: Bind, rules: SourceRules) -> int:
     try:
         with mounts.closing(_open_as_owner(op)) as source:
-            forced = bool(op.owner) and _judge_source(op, source, rules)  # always: it refuses as well
+            forced = bool(op.owner) and judge_source(op.source, source, rules)  # always: it refuses as well
             attributes = (0 if op.devices else mounts.HARMLESS) | (mounts.READ_ONLY if op.read_only or forced else 0)
             return mounts.clone_tree(source, attributes=attributes)
     except OSError as error:
@@ -52,16 +52,16 @@ def _open_source(op: Bind, rules: SourceRules) -> int:
         raise NodeError.from_os_error(f"binding into the container, for {op.why}", error, op.source) from error
 
 
-def _judge_source(op: Bind, source: int, rules: SourceRules) -> bool:
+def judge_source(path: str, source: int, rules: SourceRules) -> bool:
     """Whether the site wants it read-only; by where the open descriptor really is, past every link of the user's.
 
     Raises UserError for what is neither a folder nor a file, and for what the site does not allow.
     """
     mode = os.fstat(source).st_mode
     if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
-        raise UserError(f"--volume: {op.source} is neither a folder nor a file", hint="name a folder or a file")
+        raise UserError(f"--volume: {path} is neither a folder nor a file", hint="name a folder or a file")
     real = os.readlink(f"/proc/self/fd/{source}")
-    check_source(op.source, rules, real)
+    check_source(path, rules, real)
     return rules.makes_read_only(real)
 
 
