@@ -47,11 +47,13 @@ class Finder:
         self._mpi: list[MpiLibrary] = []
 
     def wants(self, paths: Sequence[str], size: int) -> bool:
-        return any(
-            (path in _ACCOUNTS and size <= _LARGEST_ACCOUNTS)
-            or (size <= _LARGEST_LIBRARY and (_is_mpi(path) or _LIBC.fullmatch(path) is not None))
-            for path in paths
-        )
+        for path in paths:
+            if path.startswith("l", path.rfind("/") + 1):  # most names are none of a library
+                if size <= _LARGEST_LIBRARY and (_is_mpi(path) or _LIBC.fullmatch(path)):
+                    return True
+            elif path in _ACCOUNTS and size <= _LARGEST_ACCOUNTS:
+                return True
+        return False
 
     def take(self, paths: Sequence[str], content: bytes) -> None:
         for path in paths:

@@ -46,6 +46,9 @@ class Sight:
 
     def __init__(self) -> None:
         self._root = _Place()
+        # Where the last member was: what is said of a folder stands for the rest of the layer.
+        self._last: tuple[int, str] = (-1, "")
+        self._last_place: _Place | None = None
 
     @property
     def root(self) -> Member:
@@ -55,7 +58,7 @@ class Sight:
         """It is about the layers below, wherever it stands in its own."""
         place = self._root
         for name in whiteout.path.split("/") if whiteout.path else ():
-            place = _child(place, name)
+            place = place.children.setdefault(name, _Place())
         if whiteout.opaque:
             place.emptied = max(place.emptied, layer)
         else:
@@ -86,16 +89,33 @@ class Sight:
 
     def _reach(self, layer: int, path: str) -> _Place | None:
         """The place of `path`, its parents now directories; None when a layer above hides it."""
-        place = self._root
-        for name in path.split("/") if path else ():
-            if place.leaf == layer:
-                raise UnforeseenError(f"{path} is below something that is no directory in layer {layer}")
-            _imply(place, layer)
-            hidden = place.emptied > layer
-            place = _child(place, name)
-            if hidden or place.closed > layer:
+        if not path:
+            return self._root
+        folder, _, name = path.rpartition("/")
+        if self._last != (layer, folder):
+            self._last_place = self._enter(layer, folder)
+            self._last = (layer, folder)
+        return self._below(layer, self._last_place, name) if self._last_place else None
+
+    def _enter(self, layer: int, folder: str) -> _Place | None:
+        """A directory of the layer's, and so are all above it."""
+        place: _Place | None = self._root
+        _imply(self._root, layer)
+        for name in folder.split("/") if folder else ():
+            place = self._below(layer, place, name) if place else None
+            if place is None:
                 return None
+            if place.leaf == layer:
+                raise UnforeseenError(f"{folder} is no directory in layer {layer}")
+            _imply(place, layer)
         return place
+
+    @staticmethod
+    def _below(layer: int, folder: _Place, name: str) -> _Place | None:
+        place = folder.children.get(name)
+        if place is None:
+            place = folder.children[name] = _Place()
+        return None if folder.emptied > layer or place.closed > layer else place
 
     def directories(self) -> Iterator[Member]:
         """All that are seen but the root, sorted."""
@@ -122,10 +142,3 @@ class Sight:
 def _imply(place: _Place, layer: int) -> None:
     place.directory = max(place.directory, layer)
     place.lately = layer
-
-
-def _child(place: _Place, name: str) -> _Place:
-    child = place.children.get(name)
-    if child is None:
-        child = place.children[name] = _Place()
-    return child

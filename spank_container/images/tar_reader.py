@@ -135,12 +135,17 @@ def _header(stream: LayerStream, block: bytes, fields: tuple[bytes, ...], extens
         name = text(prefix) + b"/" + name
     if kind == b"\0":
         kind = b"5" if name.endswith(b"/") else b"0"
-    header = Header(
-        name, kind, number(mode), number(uid), number(gid), number(mtime), text(link), number(size), 0, (), ()
-    )
+    numbers = (number(mode), number(uid), number(gid), number(mtime))
+    header = Header(name, kind, *numbers, text(link), number(size), stream.position, (), ())
     if extension.length:
         header = _extended(header, extension)
-    return _with_content(stream, block, header, extension.records)
+    if kind not in _FILES:
+        return header._replace(size=0), header.start
+    if header.size < 0:
+        raise ValueError(f"{header.size} is no size")
+    if kind == b"S" or (extension.records and has_pax_map(extension.records)):
+        return _sparse(stream, block, header, extension.records)
+    return header._replace(extents=((0, header.size),)), header.start + header.size
 
 
 def _extended(header: Header, extension: _Extension) -> Header:
@@ -162,20 +167,14 @@ def _decimal(found: dict[bytes, bytes], key: bytes, otherwise: int) -> int:
     return decimal(found[key]) if key in found else otherwise
 
 
-def _with_content(stream: LayerStream, block: bytes, header: Header, records: list[Record]) -> tuple[Header, int]:
-    if header.kind not in _FILES:
-        return header._replace(size=0), stream.position
-    if header.size < 0:
-        raise ValueError(f"{header.size} is no size")
-    stored, before = header.size, stream.position
+def _sparse(stream: LayerStream, block: bytes, header: Header, records: list[Record]) -> tuple[Header, int]:
+    """GNU's old map goes on after the header; that of pax 1.0 is a part of what is stored."""
+    end = header.start + header.size
     if header.kind == b"S":
         size, extents = read_gnu_map(stream, block)
-        before = stream.position
-    elif records and has_pax_map(records):
-        size, extents = read_pax_map(stream, records, stored)
+        end += stream.position - header.start
     else:
-        size, extents = stored, ((0, stored),)
-    end = before + stored
+        size, extents = read_pax_map(stream, records, header.size)
     if sum(length for _, length in extents) > end - stream.position:
         raise ValueError("a file's map of holes has more than the file")
     return header._replace(size=size, start=stream.position, extents=extents), end

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
+from zlib import adler32
 
 from spank_container.images.members import Kind, Member, encode
 from spank_container.images.tar_fields import BLOCK, padding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-    from spank_container.images.tar_fields import Record
 
 _TYPES = {Kind.FILE: b"0", Kind.DIRECTORY: b"5", Kind.SYMLINK: b"2", Kind.FIFO: b"6", Kind.HARD_LINK: b"1"}
 _LARGEST_ID = 0o7777777
@@ -68,22 +67,21 @@ def tar_header(member: Member) -> bytes:
     """The header of `member`, with an extended one before it where a field is too small."""
     name = encode(member.path) + (b"/" if member.kind is Kind.DIRECTORY else b"")
     link = encode(member.target)
-    records = [(b"SCHILY.xattr." + key, value) for key, value in member.xattrs]
-    records += [(key, value) for key, value in ((b"path", name), (b"linkpath", link)) if len(value) > _LARGEST_NAME]
-    records += [(key, b"%d" % number) for key, number, largest in _numbers(member) if number > largest]
     header = _block(member, name, link, _TYPES[member.kind])
-    return _extended_header(records) + header if records else header
+    fits = len(name) <= _LARGEST_NAME and len(link) <= _LARGEST_NAME and member.size <= _LARGEST_SIZE
+    if fits and member.uid <= _LARGEST_ID and member.gid <= _LARGEST_ID and not member.xattrs:
+        return header
+    return _extended_header(member, name, link) + header
 
 
-def _numbers(member: Member) -> tuple[tuple[bytes, int, int], ...]:
-    return (
-        (b"uid", member.uid, _LARGEST_ID),
-        (b"gid", member.gid, _LARGEST_ID),
-        (b"size", member.size, _LARGEST_SIZE),
-    )
-
-
-def _extended_header(records: Iterable[Record]) -> bytes:
+def _extended_header(member: Member, name: bytes, link: bytes) -> bytes:
+    """Of all that has no room in the header itself."""
+    records = [(b"SCHILY.xattr." + key, value) for key, value in member.xattrs]
+    texts = ((b"path", name), (b"linkpath", link))
+    numbers = ((b"uid", member.uid), (b"gid", member.gid))
+    records += [(key, value) for key, value in texts if len(value) > _LARGEST_NAME]
+    records += [(key, b"%d" % value) for key, value in numbers if value > _LARGEST_ID]
+    records += [(b"size", b"%d" % member.size)] if member.size > _LARGEST_SIZE else []
     data = b"".join(_record(key, value) for key, value in records)
     return _block(Member("", Kind.FILE, size=len(data)), b"extended", b"", b"x") + data + bytes(padding(len(data)))
 
@@ -107,5 +105,6 @@ def _block(member: Member, name: bytes, link: bytes, kind: bytes) -> bytes:
         member.mtime,
     )
     after = kind + link[:_LARGEST_NAME].ljust(_LARGEST_NAME, b"\0") + b"ustar\x0000"
-    checksum = sum(before) + sum(after) + 8 * ord(" ")
+    # The low half of Adler-32 is the sum of the bytes, plus one, as long as it is less than 65521; ours cannot be more.
+    checksum = (adler32(before + after) & 0xFFFF) - 1 + 8 * ord(" ")
     return (before + b"%06o\0 " % checksum + after).ljust(BLOCK, b"\0")
