@@ -15,6 +15,7 @@ from spank_container.install.compile import compile_shifter
 from spank_container.values.variables import PROTECTED
 
 SUPPORT = Path(__file__).parents[2] / "spank_container/support"
+JOB = {"SLURM_JOB_ID": "1", "SLURM_SPANK_CONTAINER_REQUEST": "{}"}
 INSIDE = "/opt/spank-container/bin/shifter"
 SRUN = f"""#!{sys.executable}
 import json, os, sys
@@ -52,23 +53,23 @@ class TestOnTheHost:
 
     def given(self, path: str, *arguments: str) -> list[str]:
         """What srun is given, less what it is given always."""
-        done = self.shifter(*arguments, PATH=path, SLURM_JOB_ID="1")
+        done = self.shifter(*arguments, PATH=path, **JOB)
         words: list[str] = json.loads(done.stdout)["argv"]
         return words[words.index("--relative=0") + 1 :]
 
     def test_the_command_gets_this_node_and_srun_s_status(self, path: str) -> None:
-        environment = {"PATH": path, "SLURM_JOB_ID": "1", "SLURMD_NODENAME": "n2"}
+        environment = {"PATH": path, **JOB, "SLURMD_NODENAME": "n2"}
         done = self.shifter("app", "a b", "--flag", stdin="text", **environment)
         srun = json.loads(done.stdout)
-        assert srun["argv"][-4:] == ["--nodelist=n2", "app", "a b", "--flag"]
+        assert srun["argv"][-5:] == ["--nodelist=n2", INSIDE, "app", "a b", "--flag"]
         flags = ["--quiet", "--ntasks=1", "--nodes=1", "--overlap", "--cpu-bind=none", "--quit-on-interrupt"]
-        assert srun["argv"][:-4] == flags
+        assert srun["argv"][:-5] == flags
         assert srun["stdin"] == "text"
         assert done.returncode == 7
 
     def test_in_salloc_s_shell_the_first_node_serves(self, path: str) -> None:
-        srun = json.loads(self.shifter("app", PATH=path, SLURM_JOB_ID="1").stdout)
-        assert srun["argv"][-2:] == ["--relative=0", "app"]
+        srun = json.loads(self.shifter("app", PATH=path, **JOB).stdout)
+        assert srun["argv"][-3:] == ["--relative=0", INSIDE, "app"]
 
     def test_the_job_s_layout_does_not_reach_srun(self, path: str) -> None:
         layout = {
@@ -79,28 +80,32 @@ class TestOnTheHost:
             "SLURM_NTASKS_PER_NODE": "4",
             "SLURM_JOB_NUM_NODES": "2",
         }
-        done = self.shifter("app", PATH=path, SLURM_JOB_ID="1", **layout)
+        done = self.shifter("app", PATH=path, **JOB, **layout)
         seen = json.loads(done.stdout)["env"]
-        assert [name for name in seen if name.startswith("SLURM_")] == ["SLURM_JOB_ID", "SLURM_JOB_NUM_NODES"]
+        assert [name for name in seen if name.startswith("SLURM_")] == [
+            "SLURM_JOB_ID",
+            "SLURM_JOB_NUM_NODES",
+            "SLURM_SPANK_CONTAINER_REQUEST",
+        ]
 
     @pytest.mark.parametrize(
         ("words", "given"),
         [
             ([], [INSIDE]),
-            (["--"], [INSIDE]),
-            (["--", "app", "-e", "x"], ["app", "-e", "x"]),
-            (["app", "--image=a", "-e", "--"], ["app", "--image=a", "-e", "--"]),
-            (["-i", "a b", "app"], ["--image=a b", "app"]),
-            (["-ia", "app"], ["--image=a", "app"]),
-            (["--image", "a", "app"], ["--image=a", "app"]),
+            (["--"], [INSIDE, "--"]),
+            (["--", "-e", "x"], [INSIDE, "--", "-e", "x"]),
+            (["app", "--image=a", "-e", "--"], [INSIDE, "app", "--image=a", "-e", "--"]),
+            (["-i", "a b", "app"], ["--image=a b", INSIDE, "app"]),
+            (["-ia", "app"], ["--image=a", INSIDE, "app"]),
+            (["--image", "a", "app"], ["--image=a", INSIDE, "app"]),
             (
                 ["--image=docker:alpine", "--volume=/a:/b", "cat", "-n"],
-                ["--image=docker:alpine", "--volume=/a:/b", "cat", "-n"],
+                ["--image=docker:alpine", "--volume=/a:/b", INSIDE, "cat", "-n"],
             ),
-            (["-V", "/it's:/b;/c:/d", "-V/e:/f", "x"], ["--volume=/it's:/b;/c:/d", "--volume=/e:/f", "x"]),
-            (["--image=a\n", "x"], ["--image=a\n", "x"]),
-            (["--image=$(id)`id`\\", "x"], ["--image=$(id)`id`\\", "x"]),
-            (["--env-file", "f", "--env-file=g", "x"], ["--image-env-file=f", "--image-env-file=g", "x"]),
+            (["-V", "/it's:/b;/c:/d", "-V/e:/f", "x"], ["--volume=/it's:/b;/c:/d", "--volume=/e:/f", INSIDE, "x"]),
+            (["--image=a\n", "x"], ["--image=a\n", INSIDE, "x"]),
+            (["--image=$(id)`id`\\", "x"], ["--image=$(id)`id`\\", INSIDE, "x"]),
+            (["--env-file", "f", "--env-file=g", "x"], ["--image-env-file=f", "--image-env-file=g", INSIDE, "x"]),
             (["-e", "A=b c", "app", "x y"], [INSIDE, "-e", "A=b c", "app", "x y"]),
             (["-eA=1", "--env=B=2", "--env", "C=3", "x"], [INSIDE, "-eA=1", "--env=B=2", "--env", "C=3", "x"]),
             (["-E", "-w", "-n", "-v", "x"], [INSIDE, "-E", "-w", "-n", "-v", "x"]),
@@ -113,6 +118,16 @@ class TestOnTheHost:
     )
     def test_options(self, path: str, words: list[str], given: list[str]) -> None:
         assert self.given(path, *words) == given
+
+    @pytest.mark.parametrize("words", [["app"], ["--volume=/x/ '--image=y:/z", "app"], ["app", "--image=a"]])
+    def test_a_job_without_an_image(self, path: str, words: list[str]) -> None:
+        """It would start itself, on the host."""
+        done = self.shifter(*words, PATH=path, SLURM_JOB_ID="1")
+        refused(done, "this job has no image", "sbatch --image=IMAGE job.sh, or shifter --image=IMAGE CMD")
+
+    def test_an_image_for_a_job_without_one(self, path: str) -> None:
+        done = self.shifter("-E", "-i", "a", "app", PATH=path, SLURM_JOB_ID="1")
+        assert json.loads(done.stdout)["argv"][-4:] == ["--image=a", INSIDE, "-E", "app"]
 
     def test_help(self) -> None:
         done = self.shifter("-E", "--help", "--bogus")
