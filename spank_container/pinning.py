@@ -27,10 +27,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Whether whoever submits waits until the image is there, as srun and salloc do, and how he sees it come."""
+    """Whether whoever submits waits until the image is there, as srun and salloc do, and how he sees it come.
+
+    Without `pulls` nothing is pulled and no use counted: for one who only wants to know what would be.
+    """
 
     waits: bool = False
     report: Report | None = None
+    pulls: bool = True
 
 
 def pin_image(
@@ -50,7 +54,7 @@ def pin_image(
             raise
         return _of_gateway(gateway, reference, config, environment, waiting)
     store.meta(digest)  # a tag may outlive its image
-    if gateway:
+    if gateway and waiting.pulls:
         with suppress(SpankContainerError):  # it counts uses; the image is there all the same
             gateway.used(digest, str(reference))
     return PinnedImage(reference, digest), False
@@ -73,9 +77,13 @@ def _of_gateway(
     except UserError:
         if config.images.pull == "never" or not isinstance(reference, RegistryRef):
             raise
+        if not waiting.pulls:
+            hint = f"spank-container pull {reference}, and ask again"
+            raise UserError(f"{reference} is not in the store; sbatch would have it pulled", hint) from None
         pull = _pulled(gateway, reference, environment, waiting)
         return PinnedImage(reference, parse_digest(pull.digest)), not pull.over
-    gateway.used(digest, str(reference))
+    if waiting.pulls:
+        gateway.used(digest, str(reference))
     return PinnedImage(reference, digest), False
 
 

@@ -45,18 +45,20 @@ def _explain(arguments: argparse.Namespace) -> None:
     from spank_container.explain.here import plan_here  # noqa: PLC0415
     from spank_container.explain.rows import explain  # noqa: PLC0415
     from spank_container.explain.show import show  # noqa: PLC0415
+    from spank_container.pinning import Waiting  # noqa: PLC0415
     from spank_container.submit import submit  # noqa: PLC0415
 
     options, config = typed_options(arguments), load_config()
     if options.image == _NONE:
         print("--image=none: the job runs on the host.")
         return
-    request = submit(options, config, os.environ)
+    request = submit(options, config, os.environ, waiting=Waiting(pulls=False))
     request.to_json()  # sbatch refuses what Slurm has no room for
-    plan = plan_here(request, config, here())
+    plan, left_out = plan_here(request, config, here())
     about = (
         f"A job of yours with {request.image.reference}, {request.image.digest}, by what this machine,"
         f" {os.uname().nodename}, knows:\nits nodes may have other files, groups and mounts. Nothing was done."
+        f"{left_out and chr(10) + left_out}"
     )
     show(about, explain(plan, request.typed or str(request.image.reference)), as_json=arguments.json)
 
