@@ -82,16 +82,18 @@ done
 """
 
 
-def forged(site: Cluster, script: str, *requests: dict[str, object]) -> list[str]:
-    """What steps of one job of alice's on n1 print whose requests say what she likes, and the status of each.
-
-    A slurm.conf of her own leads past our check at submit. In an allocation that asked for nothing.
-    """
+def forge(site: Cluster, *requests: dict[str, object]) -> None:
+    """Let alice's requests say what she likes: a slurm.conf of her own leads past our check at submit."""
     asked = site.run([PROGRAM, "submit", BUSYBOX])
     assert asked.returncode == 0, asked.stderr
     good = json.loads(asked.stdout.splitlines()[0])
     lines = "".join(f"{json.dumps(good | members)}\n" for members in requests)
     assert site.run(FORGE, input=lines).returncode == 0
+
+
+def forged(site: Cluster, script: str, *requests: dict[str, object]) -> list[str]:
+    """What steps of one job on n1 with these requests print, and the status of each; the job itself asks for nothing."""
+    forge(site, *requests)
     allocation = ("salloc", "--quiet", "--nodelist=n1", "--partition=shared")
     done = site.run([*allocation, "bash", "-c", TRY, "try", script])
     assert done.returncode == 0, done.stderr

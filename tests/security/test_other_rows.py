@@ -244,7 +244,7 @@ def test_row_43_uenv_a_user_named_file_is_opened_as_root(site: Cluster) -> None:
     assert not (DATA / "shared/alice/came").exists()
 
 
-SWAPS = ("/root", "/shared/bob/closed", "/proc/1/root", "/run/spank-container/jobs", "/etc/munge/munge.key")
+SWAPS = ("/shared/bob/closed", "/proc/1/root", "/etc/munge/munge.key")
 
 
 @pytest.mark.parametrize("link", SWAPS)
@@ -255,7 +255,7 @@ def test_row_43_uenv_a_source_is_swapped_after_the_check(site: Cluster, link: st
         f"rm -rf /shared/alice/s; mkdir -p /shared/alice/s/x; touch /shared/alice/s/x/mine; ln -s {link} /shared/alice/s/y"
     )
     with flipping(site, "/shared/alice/s/x", "/shared/alice/s/y"):
-        outcomes = forged(site, "ls /data", *[volume("/shared/alice/s/x:/data")] * 8)
+        outcomes = forged(site, "ls /data", *[volume("/shared/alice/s/x:/data")] * 6)
     refusals = [
         said
         for said in outcomes

@@ -79,7 +79,7 @@ def test_row_13_runc_cve_2021_30465_the_target_is_swapped_for_a_link(site: Clust
         f"--volume: /zone/x leads through a link on another volume to {place}, which belongs to the container itself"
     )
     with flipping(site, "/shared/alice/race/x", "/shared/alice/race/y"):
-        outcomes = forged(site, LOOK_FOR_EVIL, *[VOLUMES] * 12)
+        outcomes = forged(site, LOOK_FOR_EVIL, *[VOLUMES] * 8)
     refused = [said for said in outcomes if words(said) == [refusal, "hint: choose another target"]]
     ran = [said for said in outcomes if said == "it ran\nstatus 0\n"]
     assert refused
@@ -189,7 +189,7 @@ NOT_ALICES = (
 OTHERS = ("/shared/bob:/bobs", "/shared:/all", "/shared/alice/race:/zone")
 
 
-@pytest.mark.parametrize("link", ["/bobs", "/all", "../../../../../../../../root"])
+@pytest.mark.parametrize("link", ["/bobs", "/all"])
 def test_row_17_runc_cve_2024_45310_files_appear_on_the_host(site: Cluster, link: str) -> None:
     """What a target lacks on a volume is made as the user and through no link, wherever that is swapped for one."""
     node = site.members["n1"]

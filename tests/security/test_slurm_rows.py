@@ -1,4 +1,4 @@
-"""Rows 1 to 10: Slurm's own, on every release: what a user's environment, ids, limits and timing do to root's side."""
+"""Rows 1 to 10: Slurm's own, on every release where it matters: what a user's environment, ids, limits and timing do to root's side."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cluster.output import sections
-from security.attack import BUSYBOX, DEBIAN, flipping, forged, volume, words
+from security.attack import BUSYBOX, DEBIAN, ON_ONE_RELEASE, flipping, forged, volume, words
 
 from sandbox.cluster import DATA
 
@@ -177,6 +177,7 @@ FORGED_MEMBERS: tuple[dict[str, object], ...] = (
 FORGED_IDS = "SLURM_JOB_GID=3002 SLURM_JOB_UID=2002 SLURM_JOB_USER=bob SLURM_UID=2002 SLURM_GID=3002"
 
 
+@ON_ONE_RELEASE
 def test_row_05_slurm_cve_2018_10995_the_group_is_taken_from_the_request(site: Cluster, bobs_group: str) -> None:
     """Neither what the request says nor what the environment says counts: Slurm's credential does."""
     data = volume(f"{bobs_group}:/data")
@@ -198,7 +199,8 @@ def test_row_05_slurm_cve_2018_10995_the_group_is_taken_from_the_request(site: C
 RACE = volume("/shared/alice/place:/cache:perNodeCache=size=16M,fs=ext4")
 
 
-@pytest.mark.parametrize("link", ["/shared/bob", "/shared/roots", "/root", "/run/spank-container/jobs"])
+@ON_ONE_RELEASE
+@pytest.mark.parametrize("link", ["/shared/bob", "/shared/roots", "/run/spank-container/jobs"])
 def test_row_06_slurm_cve_2023_41914_races_for_files_and_folders(site: Cluster, roots_files: Path, link: str) -> None:
     """The folder of a cache's backing file is swapped while the file is made, and again while it is removed."""
     victims = "find /shared/bob /shared/roots /root -printf '%p %i %U %s\\n' | sort"
@@ -244,6 +246,7 @@ srun sh -c 'echo $TOKEN; ls -d /data'
 """
 
 
+@ON_ONE_RELEASE
 def test_row_07_slurm_cve_2020_27746_a_secret_on_a_command_line(site: Cluster) -> None:
     """What alice writes into her script is not for everybody's eyes; what she types herself is, in any case."""
     site.run(f"mkdir -p /shared/alice/{SECRET}")
@@ -271,6 +274,7 @@ except TimeoutError:
 """
 
 
+@ON_ONE_RELEASE
 def test_row_09_slurm_cve_2022_29501_root_connects_to_a_socket(site: Cluster) -> None:
     """A socket is no source of a volume, and none is ever connected to; root's own are out of reach anyway."""
     site.run(
