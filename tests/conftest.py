@@ -35,6 +35,7 @@ ip link add cable type veth peer name eth0
 """
 NAMESPACES = {
     "kernel": (["unshare", "--mount"], TRY_KERNEL),
+    "gateway": (["unshare", "--mount"], TRY_KERNEL),
     "cluster": (["unshare", "--mount", "--uts", "--ipc", "--net", "--pid", "--fork"], TRY_KERNEL + TRY_CLUSTER),
 }
 MARKERS = {"kernel": ("kernel",), "cluster": ("cluster",), "security": ("cluster", "security")}

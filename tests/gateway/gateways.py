@@ -1,11 +1,7 @@
-"""A gateway with a store of its own, as a process of an unprivileged account, and its clients.
-
-Clients are processes of alice's or bob's own, with the client library.
-"""
+"""A gateway with a store of its own, as a process of an unprivileged account."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -19,35 +15,11 @@ from gateway.site import ACCOUNTS, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from concurrent.futures import Future
     from pathlib import Path
 
     from gateway.site import Site
 
-CLIENT = """
-import json, sys
-from dataclasses import asdict, is_dataclass
-from spank_container.errors import SpankContainerError
-from spank_container.gateway.client import Gateway
-from spank_container.gateway.wire import Realm
-from spank_container.images.logins import Login
-from spank_container.values.address import parse_address
-
-def plain(found):
-    if isinstance(found, tuple):
-        return [plain(one) for one in found]
-    return asdict(found) if is_dataclass(found) else found
-
-address, munge, call = sys.argv[1:]
-words = json.load(sys.stdin)
-arguments, login = words.pop("arguments"), words.pop("login", None)
-if login:
-    words["login"] = Login(*login)
-gateway = Gateway((parse_address(address),), Realm("gate", munge))
-try:
-    print(json.dumps({"ok": plain(getattr(gateway, call)(*arguments, **words))}))
-except SpankContainerError as error:
-    print(json.dumps({"error": error.message, "hint": error.hint, "kind": type(error).__name__}))
-"""
 CONFIG = """
 [images]
 store = "{base}/store"
@@ -60,14 +32,6 @@ state = "{base}/state"
 admins = ["root", "carol"]
 {more}
 """
-
-
-class Refused(Exception):  # noqa: N818  # what the test expects is no error
-    """What the client raised: its message, and `kind`, the name of its class."""
-
-    def __init__(self, said: dict[str, str]) -> None:
-        super().__init__(said["error"])
-        self.hint, self.kind = said["hint"], said["kind"]
 
 
 @dataclass(slots=True)
@@ -113,28 +77,15 @@ class Gateway:
         self.process.send_signal(number)
         self.process.wait(timeout=30)
 
-    def begin(self, call: str, user: str | int, *arguments: Any, via: str = "", **words: Any) -> subprocess.Popen[str]:  # noqa: ANN401  JSON
+    def begin(self, call: str, user: str | int, *arguments: Any, via: str = "", **words: Any) -> Future[Any]:  # noqa: ANN401  JSON
         """A call that goes on while the test does something else; `end` waits for it."""
-        argv = [sys.executable, "-I", "-c", CLIENT, via or self.unix, self.site.munge_socket, call]
-        process = subprocess.Popen(
-            self.site.argv(argv, user), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        assert process.stdin
-        process.stdin.write(json.dumps({"arguments": arguments, **words}))
-        process.stdin.close()
-        process.stdin = None
-        return process
+        return self.site.person(user).begin([via or self.unix, self.site.munge_socket, call, arguments, words])
 
-    def end(self, process: subprocess.Popen[str]) -> Any:  # noqa: ANN401  JSON
-        printed, complaint = process.communicate(timeout=120)
-        assert process.returncode == 0, complaint
-        said = json.loads(printed)
-        if "error" in said:
-            raise Refused(said)
-        return said["ok"]
+    def end(self, asked: Future[Any]) -> Any:  # noqa: ANN401  JSON
+        return asked.result(timeout=120)
 
     def call(self, call: str, user: str | int, *arguments: Any, **words: Any) -> Any:  # noqa: ANN401  JSON
-        """A method of the client's, in a process of `user`'s; raises Refused."""
+        """A method of the client's, called by `user`; raises Refused."""
         return self.end(self.begin(call, user, *arguments, **words))
 
     def files(self) -> set[str]:

@@ -17,11 +17,12 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fake_registry import serving
+from gateway.people import Person
 
 from sandbox.oci import ImageConfig, write_layout
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from fake_registry import FakeRegistry
 
 CHECKOUT = Path(__file__).parents[2]
-ACCOUNTS = {"gate": 7650, "alice": 7651, "bob": 7652, "carol": 7653}
+ACCOUNTS = {"gate": 7690, "alice": 7691, "bob": 7692, "carol": 7693}
 SCIENCE = 7700
 NEEDED = ("munged", "munge", "skopeo", "docker-registry", "mksquashfs", "unshare", "nsenter", "setpriv")
 # bcrypt of "secret of NAME".
@@ -67,6 +68,12 @@ class Site:
     public: str
     private: str
     fake: FakeRegistry
+    people: dict[str | int, Person] = field(default_factory=dict)
+
+    def person(self, user: str | int) -> Person:
+        if user not in self.people:
+            self.people[user] = Person(lambda words: self.argv(words, user))
+        return self.people[user]
 
     @property
     def munge_socket(self) -> str:
@@ -122,7 +129,12 @@ def site() -> Iterator[Site]:
         pid = stack.enter_context(_namespace(base))
         (base / "runs").touch()
         (base / "runs").chmod(0o666)
-        yield Site(base, pid, public, private, fake)
+        found = Site(base, pid, public, private, fake)
+        try:
+            yield found
+        finally:
+            for person in found.people.values():
+                person.leave()
 
 
 @contextmanager

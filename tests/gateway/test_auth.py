@@ -12,7 +12,8 @@ from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from gateway.gateways import Gateway, Refused, made
+from gateway.gateways import Gateway, made
+from gateway.people import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

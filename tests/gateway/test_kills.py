@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from gateway.people import Refused
 from gateway.site import ACCOUNTS, wait_for
 
 if TYPE_CHECKING:
@@ -170,7 +171,8 @@ def test_a_worker_that_dies_is_replaced(gateway: Gateway, victim: str) -> None:
             wait_for(lambda: state_of(gateway) == "failed")
     if victim == "mksquashfs":  # the worker lives, and says what went wrong
         assert "was killed by signal 9" in gateway.call("pulls", "alice")[0]["reason"]
-        pull.communicate()
+        with pytest.raises(Refused, match="was killed by signal 9"):
+            gateway.end(pull)
         gateway.call("pulled", "alice", reference)
     else:
         assert gateway.end(pull)["attempts"] == 2

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from gateway.gateways import Refused
+from gateway.people import Refused
 from gateway.site import ACCOUNTS, SCIENCE, wait_for
 
 from spank_container.images.store import Store

@@ -8,13 +8,14 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from gateway.gateways import Gateway, Refused
+from gateway.people import Refused
 from gateway.site import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fake_registry import FakeRegistry
+    from gateway.gateways import Gateway
 
 USERS = range(8000, 8020)
 
