@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from spank_container.doctor.findings import Finding, exit_code, to_json, to_text
-from spank_container.doctor.node import check_kernel, check_tools
+from spank_container.doctor.node import check_kernel, check_support, check_tools
 from spank_container.doctor.site import check_site
 from spank_container.doctor.slurm import check_slurm
 from spank_container.doctor.state import check_configuration, check_state, check_store
@@ -27,6 +27,7 @@ def check() -> tuple[Finding, ...]:
     return (
         *check_kernel(config.scratch.filesystems),
         *check_tools(config.scratch.filesystems),
+        *check_support(),
         *configuration,
         *check_slurm(_installed()),
         *check_store(Path(config.images.store)),

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spank_container.doctor.findings import Finding, failure, ok, warning
+from spank_container.doctor.trust import changeable_by_others
 from spank_container.errors import SpankContainerError
+from spank_container.facts import SUPPORT_LINK
 from spank_container.run import PATH, run
 
 if TYPE_CHECKING:
@@ -85,6 +88,20 @@ def check_tools(scratch_filesystems: Collection[str]) -> Iterator[Finding]:
         name, package = _MAKERS[filesystem]
         use = f"makes perNodeCache volumes with fs={filesystem}; needed on compute nodes"
         yield judge_program(name, shutil.which(name, path=PATH), use, package)
+
+
+def check_support(folder: Path = Path(sys.prefix) / SUPPORT_LINK) -> Iterator[Finding]:
+    """What every container is given from here, and root puts there."""
+    program = folder / "bin" / "shifter"
+    what, to_do = "containers: shifter", "spank-container install"
+    if not os.access(program, os.X_OK):
+        yield failure(what, f"it is not here, and no container can be built [{program}]", to_do)
+    elif fault := changeable_by_others(program.resolve()):
+        yield failure(
+            what, f"every container has {program}, but {fault}", "give it to root alone, and what is above it"
+        )
+    else:
+        yield ok(what, str(program.resolve()))
 
 
 def judge_program(name: str, found: str | None, use: str, package: str) -> Finding:

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from spank_container.doctor.node import (
     check_kernel,
+    check_support,
     check_tools,
     judge_filesystem,
     judge_kernel,
     judge_loop,
     judge_program,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize("release", ["5.14.0-362.el9.x86_64", "6.1.0-21-amd64", "10.0"])
@@ -54,6 +60,19 @@ def test_loop_devices(*, device: bool, module: bool, level: str) -> None:
 def test_a_missing_program_names_its_package() -> None:
     finding = judge_program("mkfs.xfs", None, "makes things", "xfsprogs")
     assert (finding.level, finding.why, finding.to_do) == ("warning", "not here; it makes things", "install xfsprogs")
+
+
+def test_what_containers_are_given(tmp_path: Path) -> None:
+    program = tmp_path / "bin/shifter"
+    (missing,) = check_support(tmp_path)
+    assert (missing.level, missing.to_do) == ("failure", "spank-container install")
+    assert missing.why == f"it is not here, and no container can be built [{program}]"
+    program.parent.mkdir()
+    program.write_text("")
+    program.chmod(0o777)
+    (changeable,) = check_support(tmp_path)
+    assert changeable.level == "failure"
+    assert changeable.why.startswith(f"every container has {program}, but ")
 
 
 def test_this_machine_is_looked_at() -> None:
