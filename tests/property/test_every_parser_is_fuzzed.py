@@ -58,7 +58,6 @@ OTHERS = {
     "values.volume.host_path": "test_fuzz.test_paths_that_stand_alone",
 }
 NO_USERS_TEXT = {
-    "commands._parser": "argparse's",
     "explain.recorded.read_record": "root's own record; any text of it in tests/unit/test_explain.py",
     "images.convert._read_once": "opens layers, for tar_reader",
     "images.convert._read_twice": "opens layers, for tar_reader",
@@ -66,7 +65,6 @@ NO_USERS_TEXT = {
     "install.manifest.read_manifest": "what the installer wrote",
     "name_service._read": "bytes of a child's",
     "run.reading_from": "a program's output, read by others",
-    "shifterimg._parser": "argparse's",
     "site_config.read_compiled": "what compile_config wrote",
     "slurm.conf.parse_show_config": "slurmctld's answer",
     "slurm.conf.read_slurm_conf": "the site's slurm.conf",
