@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from spank_container.kernel.credentials import Credentials
 
+FOLDER = "folder:"
+"""What the journal's note of root's folder begins with."""
 _FILE = "file"
 _NO_SUCH_THING = {errno.EOPNOTSUPP, errno.ENOSYS}
 # A reservation there is memory, taken at once.
@@ -57,7 +59,7 @@ def make_file(folder: int, prefix: str, owner: Credentials, journal: Callable[[s
         backing = _nameless(folder)
     if backing is None:
         name = f"{prefix}.{secrets.token_hex(8)}"
-        journal(os.path.join(os.readlink(f"/proc/self/fd/{folder}"), name))
+        journal(FOLDER + os.path.join(os.readlink(f"/proc/self/fd/{folder}"), name))
         backing = _unlinked(folder, name, owner)
     return backing
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from spank_container.errors import NodeError, UserError
 from spank_container.executor.backing_file import check_filesystem, check_room, folder_of, give_size, make_file
 from spank_container.executor.layers import USERS_FOLDER
+from spank_container.executor.scratch_end import DEVICE
 from spank_container.kernel import mounts
 from spank_container.kernel.bounded import opened_within
 from spank_container.kernel.credentials import Credentials, acting_as, credentials
-from spank_container.kernel.loop import attached
+from spank_container.kernel.loop import attached, backing_file
 from spank_container.run import ProgramFailedError, run
 from spank_container.values.size import format_size
 
@@ -74,7 +75,7 @@ def make_scratch(op: MakeScratch, file_name: str, promises: Promises, journal: C
             backing = make_file(folder, file_name, owner, journal)
             with mounts.closing(backing):
                 _give_size(op, folder, backing, owner, promises)
-                return _mounted(op, backing, owner)
+                return _mounted(op, backing, owner, journal)
     except OSError as error:
         if error.errno in (_NO_ROOM if op.by_site else _USERS_FAULT):
             raise _users_fault(op.place, op.size, error) from error
@@ -103,10 +104,11 @@ def _give_size(op: MakeScratch, folder: int, backing: int, owner: Credentials, p
         promises.add(folder, op.size)
 
 
-def _mounted(op: MakeScratch, backing: int, owner: Credentials) -> int:
+def _mounted(op: MakeScratch, backing: int, owner: Credentials, journal: Callable[[str], None]) -> int:
     block = [_BLOCK_SIZE[op.filesystem].format(op.block_size)] if op.block_size else []
     # Blocks may be smaller than the sectors of the disk that the file is on, but not than the loop device's.
     with attached(backing, read_only=False, block_size=_SECTOR if op.block_size else 0) as device:
+        journal(f"{DEVICE}{device} {backing_file(device)}")
         try:
             run([*_MKFS[op.filesystem], *block, device])
         except ProgramFailedError:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from spank_container.errors import BusyError, NodeError
 from spank_container.executor.image_mounts import release_image
+from spank_container.executor.scratch_end import end_scratch
 from spank_container.kernel import mounts, namespace
 from spank_container.plan.ops import HostOp, JoinNamespace, MakeScratch, MakeTmp, MountImage, PinNamespace
 from spank_container.state import Journal
@@ -56,10 +57,7 @@ def _undo_op(op: HostOp, note: str, state: StateDirectory) -> None:
         case MountImage():
             release_image(state, op)
         case MakeScratch():
-            if note:
-                from spank_container.executor.backing_file import remove_folder  # noqa: PLC0415  # only after a crash
-
-                remove_folder(note)
+            end_scratch(note)
         case MakeTmp():
             from spank_container.executor.private_tmp import remove_tmp  # noqa: PLC0415  # few sites have it
 

@@ -12,6 +12,7 @@ import fcntl
 import os
 import stat
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spank_container.errors import NodeError
@@ -33,6 +34,16 @@ _TAKEN = {errno.EBUSY, errno.ENXIO}
 # struct loop_info64: device, inode, rdevice, offset, sizelimit; number, encrypt_type, encrypt_key_size, flags;
 # file_name[64], crypt_name[64], encrypt_key[32], init[2].
 _LOOP_CONFIG = struct.Struct("=II 5Q 4I 64s 64s 32s 2Q 64x")
+
+
+def backing_file(device: str) -> str:
+    """What the device at this path has attached, as the kernel names it; empty when nothing."""
+    try:
+        return (
+            Path(f"/sys/block/{os.path.basename(device)}/loop/backing_file").read_text(errors="surrogateescape").strip()
+        )
+    except OSError:  # ENOENT, or ENXIO when it is let go just now
+        return ""
 
 
 @contextlib.contextmanager

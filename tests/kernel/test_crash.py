@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 pytestmark = pytest.mark.kernel
-# begin and done of: the image, the cache, /tmp and its name, the pin.
-JOURNAL_ENTRIES = 9
+# begin and done of: the image, the cache and its device, /tmp and its name, the pin.
+JOURNAL_ENTRIES = 10
 
 
 def volumes(node: Node) -> tuple[str, ...]:

@@ -101,6 +101,34 @@ def wait_for(what: Callable[[], bool]) -> None:
 
 
 @isolated
+def test_the_epilog_waits_until_the_room_is_free(node: Node) -> None:
+    """The kernel writes back what is in the cache first; the next job finds its room nevertheless."""
+    disk = make_disk(node, 128 * MIB)
+    for number in range(3):
+        environment = job(node, cache(disk, "96M"), number=number)
+        directory = node.prolog(environment)
+        assert directory.is_ready(), (directory.path / "failed").read_text()
+        assert in_container(directory, "dd if=/dev/zero of=/mnt/x bs=1M count=64 2>/dev/null; ls /mnt", ALICE) == "x\n"
+        node.epilog(environment)
+
+
+@isolated
+def test_a_cache_that_takes_long_is_left_to_the_sweep(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody on the node holds the device; the rest is taken away, and the node stays in service."""
+    disk = make_disk(node, 128 * MIB)
+    environment = job(node, cache(disk, "64M"))
+    node.prolog(environment)
+    (device,) = (one.parents[1].name for one in loops_on(disk))
+    with mounts.closing(os.open(f"/dev/{device}", os.O_RDONLY)):
+        monkeypatch.setattr("spank_container.executor.scratch_end._LONGEST", 0.1)
+        node.epilog(environment)
+        assert node.state.jobs() == [7]
+        assert list(node.state.images.iterdir()) == []
+    node.epilog(environment)
+    node.wait_until_clean()
+
+
+@isolated
 @pytest.mark.parametrize("filesystem", ["ext4", "tmpfs"])
 def test_the_caches_of_a_job_count_together(node: Node, filesystem: str) -> None:
     """Also on a tmpfs, where nothing is reserved, since that would be memory."""
@@ -359,10 +387,13 @@ def test_an_owner_who_tries_gets_at_no_file_while_it_has_a_name(node: Node) -> N
         reading, writing = os.pipe()
         pid = os.fork()
         if pid == 0:
-            os.setgroups([])
-            os.setgid(ALICE)
-            os.setuid(ALICE)
-            attack(place, writing)
+            try:
+                os.setgroups([])
+                os.setgid(ALICE)
+                os.setuid(ALICE)
+                attack(place, writing)
+            finally:
+                os._exit(1)
         for number in range(15):
             environment = job(node, cache(place, "16M"), number=number)
             assert node.prolog(environment).is_ready()
