@@ -98,7 +98,7 @@ def _unknown(what: str) -> Finding:
 def judge_hook(name: str, path: Path) -> Finding:
     what = f"{name}: the script"
     try:
-        program = re.search(r"^exec (\S+)", path.read_text(), re.MULTILINE)
+        program = re.search(r"^(?:\w+=\S* )*exec (\S+)", path.read_text(), re.MULTILINE)
     except OSError as error:
         return failure(what, f"{error.strerror} [{path}]", _INSTALL)
     if not path.stat().st_mode & 0o100:

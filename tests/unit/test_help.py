@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from spank_container import errors
 from spank_container.cli import HOOKS
-from spank_container.commands import EXAMPLES, program
+from spank_container.commands import EXAMPLES, STATUSES, program
 from spank_container.commands.verbs import Audience, Verb
+from spank_container.errors import SpankContainerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,6 +76,11 @@ def test_the_programs_help_has_everybodys_verbs_first() -> None:
     assert max(map(len, text.splitlines())) < 80
     assert [name for name in VERBS if name.count(" ") == 1 and f"\n  {name.split()[1]} " not in text] == []
     assert text.index("\n  step ") > text.index("\n  plan ") > text.index("\n  images ")
+
+
+def test_every_exit_status_is_there() -> None:
+    classes = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, SpankContainerError)]
+    assert set(STATUSES) == {one.exit_code for one in classes} | {0}
 
 
 def test_argparse_would_say_the_same() -> None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+from spank_container import render
 from spank_container.doctor.slurm import judge_flags, judge_hook, judge_plugin, judge_plugstack, judge_setting
 from spank_container.doctor.trust import changeable_by_others
 from spank_container.install import InstallOptions
 from spank_container.slurm.conf import SlurmConf, parse_show_config
 from spank_container.slurm.release import SlurmRelease
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 RELEASE = SlurmRelease(24, 11)
 
@@ -86,8 +84,12 @@ def hook(folder: Path, text: str = "#!/bin/sh\nexec /bin/sh -I\n", mode: int = 0
     return script
 
 
-def test_a_hook_is_right(tmp_path: Path) -> None:
-    assert judge_hook("Prolog", hook(tmp_path)).level == "ok"
+@pytest.mark.parametrize("name", ["prolog", "epilog"])
+def test_our_own_hook_is_right(tmp_path: Path, name: str) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python3").symlink_to("/bin/sh")
+    finding = judge_hook(name, hook(tmp_path, render.hook(name, Path("/opt/spank-container"), tmp_path)))
+    assert (finding.level, finding.why) == ("ok", str(tmp_path / "50-spank-container"))
 
 
 @pytest.mark.parametrize(
