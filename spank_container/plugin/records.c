@@ -10,7 +10,6 @@
  */
 #include "spank_container.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,7 +123,8 @@ static int prepend(spank_t sp, int n, const char *said[])
 
     if (spank_get_item(sp, S_JOB_ARGV, &argc, &argv) || argc < 1)
         return refuse("Slurm does not tell the task's command" BROKEN_NODE);
-    if (argc > 1 && strchr("0123456789*#", argv[1][0]) && strchr(argv[1], '\n')) /* the list of programs itself */
+    const char *list_of_programs = argc > 1 ? argv[1] + strspn(argv[1], " \t\n") : "";
+    if (strchr("0123456789*#", *list_of_programs) && strchr(list_of_programs, '\n'))
         return refuse("--image-entrypoint does not go with --multi-prog before Slurm 23.11; start an srun for each");
     FILE *list = open_memstream(&text, &size);
     for (int i = 0; list && i < n; i++)

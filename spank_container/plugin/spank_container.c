@@ -3,7 +3,8 @@
  *
  * It owns the SPANK interface: it collects --image, --volume and their kin, lets `spank-container submit` judge them,
  * and on the node moves each task into the mount namespace that the Prolog has built and pinned. It never parses an
- * image, a volume or JSON, never mounts, and never runs anything of the image. Who does what:
+ * image, a volume or JSON, mounts nothing but what Slurm has given to the job, and never runs anything of the image.
+ * Who does what:
  *
  *   sbatch, salloc, srun    submit.c    submit_options()    run `COMMAND submit`, give its JSON to the job
  *   slurmstepd, root        node.c      prepare_step()      a container of the step's own; the tasks' environment

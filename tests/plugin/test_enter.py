@@ -209,7 +209,7 @@ class TestTheTasksOwn:
         assert outcome.words == executed
         assert outcome.launched == listed
 
-    @pytest.mark.parametrize("programs", ["0-3 app", "* app", "# all of them"])
+    @pytest.mark.parametrize("programs", ["0-3 app", "* app", "# all of them", "  1 app"])
     def test_multi_prog_before_23_11(
         self, driver_22_05: Path, job_step: JobStep, play: Callable[..., Outcome], programs: str
     ) -> None:
