@@ -7,6 +7,8 @@ later.
 
 from __future__ import annotations
 
+import gc
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,7 +24,7 @@ from spank_container.values.image_format import ImageFormat
 from spank_container.values.image_meta import ImageMeta
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from typing import Literal
 
@@ -48,7 +50,7 @@ def convert(
     """Write the squashfs of the image `digest` to `path`; a layer that is damaged in the cache is removed there."""
     conversion = _Conversion(path, wanted or ImageFormat(), report)
     try:
-        with opened(blobs) as layers:
+        with opened(blobs) as layers, _without_collector():
             find, finder = conversion.run(layers)
     except BrokenBlobError as error:
         error.path.unlink(missing_ok=True)
@@ -84,6 +86,18 @@ class _Conversion:
 
     def _tell(self, stage: Stage, layers: Sequence[Layer]) -> None:
         self.report(stage, sum(layer.consumed for layer in layers), sum(layer.size for layer in layers))
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Python's search for cycles: there are none, and it would look at every path of the image again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _meta(digest: Digest, configuration: Configuration, find: Find, finder: Finder) -> ImageMeta:

@@ -6,9 +6,11 @@ refuses every compression level (plougher/squashfs-tools#191).
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
+from spank_container.images.durable import sync
 from spank_container.run import writing_to
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from spank_container.values.image_format import ImageFormat
 
 _OPTIONS = ["-tar", "-noappend", "-comp", "zstd", "-mem", "256M", "-quiet", "-no-progress", "-exit-on-error"]
+_SYNC_SECONDS = 1
 
 
 @contextmanager
@@ -32,5 +35,24 @@ def squashing(path: Path, root: Member, wanted: ImageFormat) -> Iterator[int]:
     times = ["-root-time", str(root.mtime), "-mkfs-time", str(root.mtime)]
     compressed = ["-Xcompression-level", str(wanted.compression_level), "-b", str(wanted.block_size)]
     argv = ["mksquashfs", "-", str(path), *_OPTIONS, *compressed, "-root-mode", f"{root.mode:o}", *owner, *times]
-    with writing_to(argv) as sink:
+    with _on_its_way_to_disk(path), writing_to(argv) as sink:
         yield sink.fileno()
+
+
+@contextmanager
+def _on_its_way_to_disk(path: Path) -> Iterator[None]:
+    """Let the disk work from the start: whoever syncs the whole file then waits for its last second only."""
+    done = Event()
+
+    def sync_often() -> None:
+        while not done.wait(_SYNC_SECONDS):
+            with suppress(FileNotFoundError):
+                sync(path)
+
+    thread = Thread(target=sync_often, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
