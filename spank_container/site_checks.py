@@ -165,6 +165,7 @@ _TEXTS: dict[tuple[str, str], Callable[[str], str]] = {
     ("gateway", "addresses"): _address,
     ("gateway", "listen"): _address,
     ("gateway", "munge_socket"): _path_or_none,
+    ("gateway", "logins"): _path_or_none,
     ("gateway", "state"): _path,
 }
 _NUMBERS: dict[tuple[str, str], Callable[[int], str]] = {

@@ -137,6 +137,11 @@ class GatewayConfig:
     account: str = _setting("spank-container", "The account it runs as, which owns the store.")
     munge_socket: str = _setting("", "The socket of the munged to use. Empty: MUNGE's own default.")
     state: str = _setting("/var/lib/spank-container-gateway", "The folder of its database.")
+    logins: str = _setting(
+        "",
+        "A file as skopeo login writes it, for the gateway alone: what these logins open is everybody's. They raise a "
+        "registry's limits, too.",
+    )
     admins: tuple[str, ...] = _setting(("root",), "Users who may see and remove every image.")
     admin_groups: tuple[str, ...] = _setting((), "Groups whose members may.")
     workers: int = _setting(2, "How many images are pulled at the same time.")

@@ -175,6 +175,7 @@ def build_app(service: Service) -> FastAPI:
     app.add_exception_handler(SpankContainerError, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _no_route)
+    app.add_exception_handler(Exception, _defect)
     app.add_middleware(Guard, metrics=service.metrics)
     return app
 
@@ -199,3 +200,8 @@ def _no_route(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise TypeError from error
     return JSONResponse({"error": error.detail, "hint": ""}, error.status_code, error.headers)
+
+
+def _defect(_: Request, __: Exception) -> JSONResponse:
+    """What went wrong is in the journal: starlette raises it again for uvicorn to log."""
+    return JSONResponse({"error": "this is a defect of the image gateway", "hint": "its journal says more"}, 500)

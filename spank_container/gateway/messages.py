@@ -32,13 +32,17 @@ class Asker:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What one worker does: bring `reference` into `store` for all `askers`."""
+    """What one worker does: bring `reference` into `store` for all `askers`.
+
+    `logins` is a file of the site's: what it opens is everybody's.
+    """
 
     reference: str
     store: str
     blob_limit: int
     askers: tuple[Asker, ...]
     wanted: ImageFormat = field(default_factory=ImageFormat)
+    logins: str = ""
 
     def line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"

@@ -1,7 +1,8 @@
 """The process that pulls one reference: `python -m spank_container.gateway.worker`, started by the gateway only.
 
-It asks the registry without a login first: what anybody gets is public. Where that is refused, each asker has to be
-let in by the registry himself, and the image is private. It owns nothing: the gateway decides what a failure means.
+It asks the registry without a login (or with the site's) first: what anybody gets is public. Where that is refused,
+each asker has to be let in by the registry himself, and the image is private. It owns nothing: the gateway decides what
+a failure means.
 """
 
 from __future__ import annotations
@@ -68,15 +69,15 @@ def work(task: Task, tell: Tell) -> None:
     if not isinstance(reference, RegistryRef):
         raise UserError(f"{reference} names no registry to pull from", hint="write docker:NAME:TAG")
     store = Store(Path(task.store), wanted=task.wanted)
-    with _registry(store, reference) as anonymous:
+    with _registry(store, reference, logins=task.logins) as everybodys:
         try:
-            image = anonymous.find(reference)
+            image = everybodys.find(reference)
         except UserError as refusal:
             _pull_privately(task, reference, store, refusal, tell)
             return
         ids = tuple(asker.id for asker in task.askers)
         tell(Report("found", ids, image.digest, layers=len(image.manifest.layers)))
-        _pull_publicly(image, anonymous, store, task, tell)
+        _pull_publicly(image, everybodys, store, task, tell)
         tell(Report("done", ids, image.digest))
 
 
@@ -159,14 +160,18 @@ def _brought_privately(
 
 
 @contextmanager
-def _registry(store: Store, reference: RegistryRef, asker: Asker | None = None) -> Iterator[Registry]:
-    """As `asker`, or as nobody. skopeo reads the login from a file that has no name and dies with us."""
-    logins = {"auths": {reference.registry: {"auth": _auth(asker)}} if asker else {}}
+def _registry(store: Store, reference: RegistryRef, asker: Asker | None = None, logins: str = "") -> Iterator[Registry]:
+    """As `asker`, or as nobody in particular, who has the site's `logins` if there are any.
+
+    skopeo reads an asker's login from a file that has no name and dies with us; without any file named, it would look
+    for one of the account's own.
+    """
+    document = {"auths": {reference.registry: {"auth": _auth(asker)}} if asker else {}}
     file = os.memfd_create("logins", os.MFD_CLOEXEC)
     try:
-        os.write(file, json.dumps(logins).encode())
-        environment = passed_environment(os.environ) | {"REGISTRY_AUTH_FILE": f"/proc/{os.getpid()}/fd/{file}"}
-        yield Registry.asking_for(store.wanted, environment)
+        os.write(file, json.dumps(document).encode())
+        path = logins or f"/proc/{os.getpid()}/fd/{file}"
+        yield Registry.asking_for(store.wanted, passed_environment(os.environ) | {"REGISTRY_AUTH_FILE": path})
     finally:
         os.close(file)
 

@@ -72,11 +72,17 @@ class Workers:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._work.acquire(timeout=_IDLE)
-            while not self._stopping.is_set() and (batch := self.queue.next_batch()):
-                try:
-                    _Pull(self, batch).run()
-                except Exception as error:  # noqa: BLE001  # a defect in one pull must not end all others
-                    self._give_up(batch, error)
+            try:
+                self._work_off()
+            except Exception:  # noqa: BLE001  # a disk that is full may have room again in a while
+                _LOG.exception("the queue cannot be worked off")
+
+    def _work_off(self) -> None:
+        while not self._stopping.is_set() and (batch := self.queue.next_batch()):
+            try:
+                _Pull(self, batch).run()
+            except Exception as error:  # noqa: BLE001  # a defect in one pull must not end all others
+                self._give_up(batch, error)
 
     def _give_up(self, batch: Iterable[Request], error: Exception) -> None:
         ids = [request.id for request in batch]
@@ -134,7 +140,8 @@ class _Pull:
     def _task(self) -> Task:
         limit = parse_size(self._config.images.blob_cache)
         askers = tuple(self._asker(request) for request in self._batch.values())
-        return Task(self._reference, str(self._store.root), limit, askers, self._store.wanted)
+        logins = self._config.gateway.logins
+        return Task(self._reference, str(self._store.root), limit, askers, self._store.wanted, logins)
 
     def _asker(self, request: Request) -> Asker:
         login = self._board.login(request.id)

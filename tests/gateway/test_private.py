@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import time
@@ -151,6 +152,15 @@ def test_an_unknown_name_is_an_error_at_once(gateway: Gateway, reference: str) -
 
 def test_a_login_does_not_make_an_image_private(gateway: Gateway) -> None:
     digest = gateway.call("pulled", "alice", gateway.site.push("open:1"), login=ALICES, users=["bob"])["digest"]
+    assert sees(gateway, 8001) == {digest}
+
+
+@pytest.mark.parametrize("gateway", ['logins = "/etc/containers/logins.json"'], indirect=True)
+def test_what_the_sites_login_opens_is_everybodys(gateway: Gateway, reference: str) -> None:
+    logins = {"auths": {gateway.site.private: {"auth": base64.b64encode(":".join(BOBS).encode()).decode()}}}
+    write = ["sh", "-c", "umask 077; cat > /etc/containers/logins.json; chown gate /etc/containers/logins.json"]
+    subprocess.run(gateway.site.argv(write, "root"), input=json.dumps(logins), text=True, check=True)
+    digest = gateway.call("pulled", "alice", reference)["digest"]
     assert sees(gateway, 8001) == {digest}
 
 
