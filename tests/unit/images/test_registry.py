@@ -20,8 +20,10 @@ from spank_container.errors import BusyError, SiteError, UserError
 from spank_container.images import documents, registry
 from spank_container.images.layers import BrokenBlobError
 from spank_container.images.pull import pull
+from spank_container.images.registry import Registry
 from spank_container.images.store import Store
 from spank_container.run import FIXED_ENVIRONMENT
+from spank_container.values.image_format import ImageFormat
 from spank_container.values.image_ref import Digest, RegistryRef
 
 if TYPE_CHECKING:
@@ -148,6 +150,25 @@ def test_the_architecture_is_chosen_from_an_index(fake: FakeRegistry, store: Sto
     assert pull(pinned, store, registry=fake.registry()).digest == wanted["digest"] == store.resolve(pinned)
     with pytest.raises(UserError, match="it is not there for linux/s390x, only for linux/amd64, linux/arm64, unk"):
         pull(fake.ref(), store, registry=fake.registry("s390x"))
+
+
+def test_what_a_site_wants_is_made(fake: FakeRegistry, tmp_path: Path) -> None:
+    """Two sites' architectures in one store, each by the same name, and the squashfs as it was asked for."""
+    images = [
+        fake.put_image(BASE, tag="", config={"architecture": name})
+        | {"platform": {"architecture": name, "os": "linux"}}
+        for name in ("amd64", "arm64")
+    ]
+    fake.put_index(*images)
+    environment = fake.registry().environment
+    for wanted, image in zip((ImageFormat("amd64"), ImageFormat("arm64", 7, 4096)), images, strict=True):
+        store = Store(tmp_path / "store", wanted=wanted)
+        meta = pull(fake.ref(), store, registry=Registry.asking_for(wanted, environment))
+        assert (meta.digest, meta.architecture) == (image["digest"], wanted.architecture)
+        assert store.resolve(fake.ref()) == image["digest"]
+        said = subprocess.run(["unsquashfs", "-stat", store.squashfs(meta.digest)], capture_output=True, check=True)
+        assert f"Block size {wanted.block_size}\n".encode() in said.stdout
+        assert f"compression-level {wanted.compression_level}\n".encode() in said.stdout
 
 
 # Documents that are wrong
