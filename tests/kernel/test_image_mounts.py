@@ -6,6 +6,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kernel.miniature import Node, in_container, isolated
@@ -17,7 +18,7 @@ from spank_container.kernel import mounts
 pytestmark = pytest.mark.kernel
 
 
-def configure(node: Node, **images: object) -> None:
+def configure(node: Node, **images: Any) -> None:  # noqa: ANN401  # settings of all kinds
     node.config = replace(node.config, images=replace(node.config.images, **images))
 
 
