@@ -14,7 +14,7 @@ import sys
 import tarfile
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from fake_registry import need
@@ -40,7 +40,7 @@ OCI = "application/vnd.oci.image"
 DEEP = "/".join(["d" * 100] * 5)
 LONG = "f" * 255
 BYTES = "\udcff\udcfe-latin"
-GNU = tarfile.GNU_FORMAT
+GNU: Final = tarfile.GNU_FORMAT
 
 
 def parents(path: str) -> list[Member]:
@@ -48,7 +48,7 @@ def parents(path: str) -> list[Member]:
     return [folder("/".join(parts[:depth])) for depth in range(1, len(parts) + 1)]
 
 
-def xattrs(**values: str) -> dict[str, dict[str, str]]:
+def xattrs(**values: str) -> dict[str, Any]:
     return {"pax_headers": {f"SCHILY.xattr.{name.replace('_', '.', 1)}": value for name, value in values.items()}}
 
 
@@ -235,7 +235,7 @@ def test_the_tree_is_what_umoci_unpacks(case: str, tmp_path: Path) -> None:
     layers = CORPUS[case]
     configuration = write_layout(tmp_path, layers)
     os.umask(0o022)
-    command = ["umoci", "unpack", "--image", f"{tmp_path}/layout:1", tmp_path / "bundle"]
+    command = ["umoci", "unpack", "--image", f"{tmp_path}/layout:1", f"{tmp_path}/bundle"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     root = tmp_path / "bundle/rootfs"
     ours, theirs = our_tree(tmp_path, layers, configuration), tree_of(root)
