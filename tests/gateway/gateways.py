@@ -9,6 +9,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 
 from gateway.site import ACCOUNTS, wait_for
@@ -87,6 +88,17 @@ class Gateway:
     def call(self, call: str, user: str | int, *arguments: Any, **words: Any) -> Any:  # noqa: ANN401  JSON
         """A method of the client's, called by `user`; raises Refused."""
         return self.end(self.begin(call, user, *arguments, **words))
+
+    def open_page(self, path: str) -> str:
+        """What anybody may read, over TCP."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            assert answer.status == 200
+            return answer.read().decode()
+        finally:
+            connection.close()
 
     def files(self) -> set[str]:
         """Of whole images, unfinished ones and everything else, in the store."""
