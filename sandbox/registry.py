@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from sandbox.node import Node
 
+PRIVATE = "registry.sandbox:5001"
 PRIVATE_USER = "alice"
 PRIVATE_PASSWORD = "wonderland"  # noqa: S105  it protects nothing but a test
 

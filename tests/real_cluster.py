@@ -8,7 +8,7 @@
 
 Its end is a test too: whatever is left of it on the machine is an error.
 
-`site` is the same cluster with busybox and debian:trixie in its image store. Jobs that are looked at while they run are
+`site` is the same cluster with busybox and debian:trixie in its image store, `with_gateway` has a gateway too. Jobs that are looked at while they run are
 in `cluster.background`, the look at what jobs have left is in `cluster.aftermath`.
 """
 
@@ -21,6 +21,7 @@ import pytest
 from machine import Machine
 
 from sandbox import cluster as sandbox_cluster
+from sandbox import gateway
 from sandbox.releases import RELEASES
 
 if TYPE_CHECKING:
@@ -56,6 +57,19 @@ def site(cluster: Cluster, pulled_store: Path) -> Cluster:
         shutil.copytree(store, pulled_store, symlinks=True)
     pull(cluster, "docker:busybox")
     return cluster
+
+
+@pytest.fixture(scope="module")
+def with_gateway(site: Cluster) -> Iterator[Cluster]:
+    """The same with an image gateway, whom users ask for images from every node."""
+    gateway.start(site)
+    try:
+        yield site
+    finally:
+        gateway.stop(site)
+        site.members["login"].sh("rm -rf /shared/spank-container/private")
+        for user in ("alice", "bob"):
+            site.run("rm -rf ~/.config", user=user)
 
 
 def pull(cluster: Cluster, image: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from sandbox import cluster as sandbox_cluster
 from sandbox import registry
+from sandbox.registry import PRIVATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from sandbox.command import Completed
 
 PROGRAM = "/opt/spank-container/bin/spank-container"
-PRIVATE = "registry.sandbox:5001"
 KEPT = ".config/containers/auth.json"
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox import gateway, images, registry
+from sandbox import images, registry
 from sandbox.command import run
 from sandbox.network import LOGIN_ADDRESS
+from sandbox.registry import PRIVATE
 from sandbox.site_files import certificates
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from sandbox.command import Completed
 
 PROGRAM = "/opt/spank-container/bin/spank-container"
-PRIVATE = "registry.sandbox:5001"
 SECRET = f"docker:{PRIVATE}/secret/app:1"
 SHARED = f"docker:{PRIVATE}/secret/shared:1"
 ABSENT = f"sha256:{'0' * 64}"
@@ -46,21 +46,16 @@ SUBMIT_FORGED = (
 
 
 @pytest.fixture(scope="module")
-def with_gateway(site: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """The gateway runs, and alice is logged in at the registry that wants a password; bob has none."""
+def logged_in(with_gateway: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """alice is logged in at the registry that wants a password; bob has none."""
     for name in ("secret/app:1", "secret/shared:1"):
-        _push(site, labelled(tmp_path_factory.mktemp("layout"), name), name)
-    gateway.start(site)
-    try:
-        login = [PROGRAM, "login", PRIVATE, f"--username={registry.PRIVATE_USER}", "--password-stdin"]
-        done = site.run(login, user="alice", input=registry.PRIVATE_PASSWORD)
-        assert done.returncode == 0, done.stderr
-        yield site
-    finally:
-        gateway.stop(site)
-        for user in ("alice", "bob"):
-            site.run("rm -rf ~/forged ~/.config", user=user)
-        site.members["login"].sh("rm -rf /shared/spank-container/private")
+        _push(with_gateway, labelled(tmp_path_factory.mktemp("layout"), name), name)
+    login = [PROGRAM, "login", PRIVATE, f"--username={registry.PRIVATE_USER}", "--password-stdin"]
+    done = with_gateway.run(login, user="alice", input=registry.PRIVATE_PASSWORD)
+    assert done.returncode == 0, done.stderr
+    yield with_gateway
+    for user in ("alice", "bob"):
+        with_gateway.run("rm -rf ~/forged", user=user)
 
 
 def labelled(folder: Path, name: str) -> Path:
@@ -106,56 +101,56 @@ def names(site: Cluster, user: str, node: str = "login") -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def pulled(with_gateway: Cluster) -> str:
+def pulled(logged_in: Cluster) -> str:
     """alice's private image; its digest."""
-    done = spank(with_gateway, "pull", SECRET, user="alice")
+    done = spank(logged_in, "pull", SECRET, user="alice")
     assert done.returncode == 0, done.stderr
     return done.stdout.split()[1]
 
 
 @pytest.mark.parametrize("node", ["login", "n1"])  # over the Unix socket, and over TCP with MUNGE
-def test_a_user_pulls(with_gateway: Cluster, node: str) -> None:
-    done = spank(with_gateway, "pull", "docker:busybox", user="bob", node=node)
+def test_a_user_pulls(logged_in: Cluster, node: str) -> None:
+    done = spank(logged_in, "pull", "docker:busybox", user="bob", node=node)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "docker:docker.io/library/busybox:latest" in names(with_gateway, "alice", node)
+    assert "docker:docker.io/library/busybox:latest" in names(logged_in, "alice", node)
 
 
 @pytest.mark.usefixtures("pulled")
 @pytest.mark.parametrize("node", ["login", "n1"])
-def test_a_private_image_is_listed_for_its_puller_alone(with_gateway: Cluster, node: str) -> None:
-    assert SECRET in names(with_gateway, "alice", node)
-    assert SECRET not in names(with_gateway, "bob", node)
+def test_a_private_image_is_listed_for_its_puller_alone(logged_in: Cluster, node: str) -> None:
+    assert SECRET in names(logged_in, "alice", node)
+    assert SECRET not in names(logged_in, "bob", node)
 
 
 @pytest.mark.usefixtures("pulled")
-def test_its_pullers_job_runs(with_gateway: Cluster) -> None:
-    job = with_gateway.sbatch(LOOK, f"--image={SECRET}", user="alice")
+def test_its_pullers_job_runs(logged_in: Cluster) -> None:
+    job = logged_in.sbatch(LOOK, f"--image={SECRET}", user="alice")
     assert (job.state, job.output.strip()) == ("COMPLETED", SEEN)
 
 
 @pytest.mark.usefixtures("pulled")
-def test_anothers_is_refused_with_the_registrys_words(with_gateway: Cluster) -> None:
-    done = with_gateway.run(["sbatch", f"--image={SECRET}", "--wrap=true"], user="bob")
+def test_anothers_is_refused_with_the_registrys_words(logged_in: Cluster) -> None:
+    done = logged_in.run(["sbatch", f"--image={SECRET}", "--wrap=true"], user="bob")
     assert done.returncode != 0
     assert f"spank-container: cannot pull {SECRET}: " in done.stderr
     assert "unauthorized" in done.stderr or "authentication required" in done.stderr
 
 
-def test_its_id_is_no_key(with_gateway: Cluster, pulled: str) -> None:
+def test_its_id_is_no_key(logged_in: Cluster, pulled: str) -> None:
     done, absent = (
-        with_gateway.run(["sbatch", f"--image=id:{digest}", "--wrap=true"], user="bob") for digest in (pulled, ABSENT)
+        logged_in.run(["sbatch", f"--image=id:{digest}", "--wrap=true"], user="bob") for digest in (pulled, ABSENT)
     )
     assert done.returncode == absent.returncode != 0
     assert done.stderr.replace(pulled, "X") == absent.stderr.replace(ABSENT, "X")
 
 
-def test_a_forged_id_is_no_key_either(with_gateway: Cluster, pulled: str) -> None:
-    said, of_absent = (forged(with_gateway, digest, "bob") for digest in (pulled, ABSENT))
+def test_a_forged_id_is_no_key_either(logged_in: Cluster, pulled: str) -> None:
+    said, of_absent = (forged(logged_in, digest, "bob") for digest in (pulled, ABSENT))
     assert "the image id:X is not in the store" in said
     assert SEEN not in said
     assert said == of_absent
-    assert with_gateway.node_state("n1") in {"idle", "mixed"}
-    assert SEEN in forged(with_gateway, pulled, "alice")  # the forgery itself works
+    assert logged_in.node_state("n1") in {"idle", "mixed"}
+    assert SEEN in forged(logged_in, pulled, "alice")  # the forgery itself works
 
 
 def forged(site: Cluster, digest: str, user: str) -> str:
@@ -168,20 +163,20 @@ def forged(site: Cluster, digest: str, user: str) -> str:
 
 
 @pytest.mark.usefixtures("pulled")
-def test_whom_the_puller_lets_in(with_gateway: Cluster) -> None:
-    done = spank(with_gateway, "pull", "--group", "project-bob", SHARED, user="alice")
+def test_whom_the_puller_lets_in(logged_in: Cluster) -> None:
+    done = spank(logged_in, "pull", "--group", "project-bob", SHARED, user="alice")
     assert done.returncode == 0, done.stderr
-    assert SHARED in names(with_gateway, "bob")
-    job = with_gateway.sbatch(LOOK, f"--image={SHARED}", user="bob")
+    assert SHARED in names(logged_in, "bob")
+    job = logged_in.sbatch(LOOK, f"--image={SHARED}", user="bob")
     assert (job.state, job.output.strip()) == ("COMPLETED", SEEN)
-    done = spank(with_gateway, "pull", SHARED, user="alice")
+    done = spank(logged_in, "pull", SHARED, user="alice")
     assert done.returncode == 0, done.stderr
-    assert SHARED not in names(with_gateway, "bob")
+    assert SHARED not in names(logged_in, "bob")
 
 
-def test_a_job_brings_its_image(with_gateway: Cluster, tmp_path: Path) -> None:
+def test_a_job_brings_its_image(logged_in: Cluster, tmp_path: Path) -> None:
     """Not in the store at submit: sbatch asks for it, and the job waits."""
-    with_gateway.push(labelled(tmp_path, "fresh"), "library/fresh:1")
-    job = with_gateway.sbatch(LOOK, "--image=docker:fresh:1", user="bob")
+    logged_in.push(labelled(tmp_path, "fresh"), "library/fresh:1")
+    job = logged_in.sbatch(LOOK, "--image=docker:fresh:1", user="bob")
     assert (job.state, job.output.strip().splitlines()[-1]) == ("COMPLETED", SEEN)
-    assert "docker:docker.io/library/fresh:1" in names(with_gateway, "alice")
+    assert "docker:docker.io/library/fresh:1" in names(logged_in, "alice")

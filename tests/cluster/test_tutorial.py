@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from cluster.test_gateway import PRIVATE, gateway
 
 from sandbox import registry
 from sandbox.images import fill_busybox
 from sandbox.oci import ImageConfig, write_layout
+from sandbox.registry import PRIVATE
 from sandbox.releases import RELEASES
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ PAGE = Path(__file__).parents[2] / "docs/tutorial/first-job.md"
 BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FOLDER = "/shared/alice"
 CLEAN = f"rm -rf {FOLDER}/* ~/.config /tmp/of-login"
-
-__all__ = ["gateway"]  # a fixture
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +82,22 @@ def test_how_an_output_is_compared(shown: str, output: str, *, matches: bool) ->
 
 
 @pytest.fixture
-def alice(gateway: Cluster, tmp_path: Path) -> Iterator[Cluster]:
+def alice(with_gateway: Cluster, tmp_path: Path) -> Iterator[Cluster]:
     """The cluster, with an image in the registry that wants her password."""
-    gateway.run(CLEAN)
+    with_gateway.run(CLEAN)
     (tmp_path / "tree").mkdir()
     fill_busybox(tmp_path / "tree")
     (tmp_path / "tree/etc/os-release").write_text('PRETTY_NAME="The lab\'s own"\n')
     write_layout(tmp_path / "layout", [tmp_path / "tree"], ImageConfig({"PATH": "/bin"}))
-    gateway.push(tmp_path / "layout", "lab/app:1")
+    with_gateway.push(tmp_path / "layout", "lab/app:1")
     login = f"--dest-creds={registry.PRIVATE_USER}:{registry.PRIVATE_PASSWORD}"
-    pushed = gateway.run(["skopeo", "copy", "--quiet", login, "docker://lab/app:1", f"docker://{PRIVATE}/lab/app:1"])
+    pushed = with_gateway.run(
+        ["skopeo", "copy", "--quiet", login, "docker://lab/app:1", f"docker://{PRIVATE}/lab/app:1"]
+    )
     assert pushed.returncode == 0, pushed.stderr
-    gateway.run(f"cat > {FOLDER}/password", input=registry.PRIVATE_PASSWORD)
-    yield gateway
-    gateway.run(CLEAN)
+    with_gateway.run(f"cat > {FOLDER}/password", input=registry.PRIVATE_PASSWORD)
+    yield with_gateway
+    with_gateway.run(CLEAN)
 
 
 def run(cluster: Cluster, command: str) -> str:
