@@ -165,6 +165,7 @@ def test_a_worker_that_dies_is_replaced(gateway: Gateway, victim: str) -> None:
     with gateway.site.conversions_held():
         pull = gateway.begin("pulled", "alice", reference)
         wait_for(lambda: state_of(gateway) == "converting")
+        wait_for(lambda: any(victim in words for words in processes().values()))
         for pid in [pid for pid, words in processes().items() if victim in words]:
             os.kill(pid, signal.SIGKILL)
         if victim == "mksquashfs":
