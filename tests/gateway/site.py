@@ -120,7 +120,7 @@ def site() -> Iterator[Site]:
     """Starts all of it, and leaves nothing."""
     with ExitStack() as stack:
         base = Path(tempfile.mkdtemp(prefix="gateway-"))
-        stack.callback(shutil.rmtree, base, ignore_errors=True)
+        stack.callback(shutil.rmtree, base)
         base.chmod(0o755)
         stack.enter_context(_munged(base))
         public, private = (stack.enter_context(_registry(base, kind)) for kind in ("public", "private"))
