@@ -79,7 +79,7 @@ def node(
     store, digests = image_files
     # Users must get through to what is theirs; pytest keeps its folders to root.
     for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o755)
+        folder.chmod(folder.stat().st_mode | 0o055)  # one of them may be /tmp itself
     (tmp_path / "store").symlink_to(store)
     (tmp_path / "work").mkdir()
     os.chown(tmp_path / "work", ALICE, ALICE)
