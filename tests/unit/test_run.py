@@ -197,12 +197,14 @@ def test_what_a_leashed_program_left_behind_dies_too() -> None:
     assert _dies(child)
 
 
+def _read_all(argv: list[str]) -> bytes:
+    with leashed(argv) as (_, printed):
+        return printed.read()
+
+
 def test_a_leashed_program_that_fails_says_why() -> None:
-    with (
-        pytest.raises(ProgramFailedError, match="sh failed with status 3: broken"),
-        leashed(["sh", "-c", "echo broken >&2; exit 3"]),
-    ):
-        pass
+    with pytest.raises(ProgramFailedError, match="sh failed with status 3: broken"):
+        _read_all(["sh", "-c", "echo broken >&2; exit 3"])
 
 
 def test_a_program_reads_what_it_is_given() -> None:
