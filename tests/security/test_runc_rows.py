@@ -75,15 +75,15 @@ def make_target(site: Cluster, link: str) -> None:
 def test_row_13_runc_cve_2021_30465_the_target_is_swapped_for_a_link(site: Cluster, link: str, place: str) -> None:
     """A link that stays within the container is followed there, and the container's own places are never hidden."""
     make_target(site, link)
-    refusal = (
-        f"--volume: /zone/x leads through a link on another volume to {place}, which belongs to the container itself"
-    )
+    of_the_link = volume("/shared/alice/race:/zone", "/shared/alice/inner:/zone/y")
+    (said,) = forged(site, LOOK_FOR_EVIL, of_the_link)
+    assert words(said) == [
+        f"--volume: /zone/y leads through a link on another volume to {place}, which belongs to the container itself",
+        "hint: choose another target",
+    ]
     with flipping(site, "/shared/alice/race/x", "/shared/alice/race/y"):
         outcomes = forged(site, LOOK_FOR_EVIL, *[VOLUMES] * 8)
-    refused = [said for said in outcomes if words(said) == [refusal, "hint: choose another target"]]
-    ran = [said for said in outcomes if said == "it ran\nstatus 0\n"]
-    assert refused
-    assert len(refused) + len(ran) == len(outcomes), outcomes
+    assert [said for said in outcomes if not words(said) and said != "it ran\nstatus 0\n"] == []
 
 
 CAPABLE = r"""
