@@ -35,6 +35,7 @@ CHECKOUT = Path(__file__).parents[2]
 ACCOUNTS = {"gate": 7690, "alice": 7691, "bob": 7692, "carol": 7693}
 SCIENCE = 7700
 NEEDED = ("munged", "munge", "skopeo", "docker-registry", "mksquashfs", "unshare", "nsenter", "setpriv")
+_LEASH = ("setpriv", "--pdeathsig", "KILL")  # a pytest that is killed leaves nothing running
 # bcrypt of "secret of NAME".
 HTPASSWD = """\
 alice:$2y$05$abcdefghijklmnopqrstuuBbbkR7997iM.w2LblyDox1HIIa3Oe4G
@@ -83,7 +84,7 @@ class Site:
         """To run `words` as a user of the site: an account, or a number that none has."""
         groups = ["--init-groups"] if isinstance(user, str) else ["--clear-groups"]
         number = str(ACCOUNTS[user] if isinstance(user, str) and user in ACCOUNTS else 0 if user == "root" else user)
-        become = ["setpriv", "--reuid", number, "--regid", number, *groups, "--reset-env", "--"]
+        become = [*_LEASH, "--reuid", number, "--regid", number, *groups, "--reset-env", "--"]
         return ["nsenter", "--target", str(self.pid), "--mount", "--wd=/", *become, *words]
 
     def push(self, name: str, *files: tuple[str, bytes], private: bool = False) -> str:
@@ -139,7 +140,7 @@ def site() -> Iterator[Site]:
 
 @contextmanager
 def _started(argv: Sequence[str], **options: object) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(argv, text=True, start_new_session=True, **options)  # type: ignore[call-overload]
+    process = subprocess.Popen([*_LEASH, "--", *argv], text=True, start_new_session=True, **options)  # type: ignore[call-overload]
     try:
         yield process
     finally:
