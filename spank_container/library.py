@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from spank_container.gateway.answers import Pull
+    from spank_container.images.registry import RemoteImage
     from spank_container.images.store import StoredImage
     from spank_container.site_config import ImagesConfig, SiteConfig
 
@@ -119,7 +120,18 @@ class _GatewayLibrary:
 
 def showing(report: Report | None) -> Callable[[Pull], None] | None:
     """What shows a gateway's pull: one that waits for a worker has nothing to show but that."""
-    return (lambda pull: report(pull.stage or pull.state, pull.done, pull.total)) if report else None
+    return (
+        (lambda pull: report(_words(pull.stage or pull.state, pull.layers), pull.done, pull.total)) if report else None
+    )
+
+
+def _words(stage: str, layers: int) -> str:
+    return f"{stage} {layers} layer{'s' * (layers != 1)}" if stage == "downloading" else stage
+
+
+def _counting(report: Report | None, image: RemoteImage) -> Report | None:
+    layers = len(image.manifest.layers)
+    return (lambda stage, done, total: report(_words(stage, layers), done, total)) if report else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +146,11 @@ class _StoreLibrary:
     def pull(self, reference: RegistryRef, audience: Audience, report: Report | None = None) -> Image:
         if audience.users or audience.groups:
             raise _only_a_gateway("let users and groups into images", "leave out --user and --group")
-        from spank_container.images.pull import pull  # noqa: PLC0415  # what converts is not for who lists
+        from spank_container.images.pull import bring  # noqa: PLC0415  # what converts is not for who lists
 
         registry = Registry.asking_for(self.config.wanted, passed_environment(self.environment))
-        pull(reference, self._store, report, registry, parse_size(self.config.blob_cache))
+        image = registry.find(reference)
+        bring(image, self._store, _counting(report, image), registry, parse_size(self.config.blob_cache))
         return self.lookup(str(reference))
 
     def request(self, reference: RegistryRef, audience: Audience) -> str:

@@ -60,7 +60,7 @@ class _Bars:
         from rich.console import Console  # noqa: PLC0415  # an extra
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
-        columns = (TextColumn("{task.description:<12}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+        columns = (TextColumn("{task.description:<22}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
         bars = Progress(*columns, console=Console(stderr=True))
         bars.start()
         return bars

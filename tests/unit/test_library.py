@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from spank_container.errors import UserError
+from spank_container.gateway.answers import Pull
 from spank_container.images.store import Store
-from spank_container.library import Audience, open_library, pullable
+from spank_container.library import Audience, open_library, pullable, showing
 from spank_container.site_config import ImagesConfig, SiteConfig
 from spank_container.values.image_meta import ImageMeta
 from spank_container.values.image_ref import Digest, RegistryRef
@@ -89,3 +90,30 @@ def test_only_a_registry_can_be_pulled_from() -> None:
 def test_a_store_that_is_not_there_is_empty_for_nobody(tmp_path: Path) -> None:
     config = replace(SiteConfig(), images=ImagesConfig(store=str(tmp_path / "absent")))
     assert open_library(config, {}).images() == ()
+
+
+@pytest.mark.parametrize(
+    ("pull", "shown"),
+    [
+        (Pull(1, "docker:x", "pending", 1), ("pending", 0, 0)),
+        (
+            Pull(1, "docker:x", "pulling", 2, stage="downloading", done=3, total=9, layers=6),
+            ("downloading 6 layers", 3, 9),
+        ),
+        (
+            Pull(1, "docker:x", "pulling", 2, stage="downloading", done=3, total=9, layers=1),
+            ("downloading 1 layer", 3, 9),
+        ),
+        (Pull(1, "docker:x", "converting", 3, stage="converting", done=5, total=7, layers=6), ("converting", 5, 7)),
+    ],
+)
+def test_what_is_shown_of_a_gateway_s_pull(pull: Pull, shown: tuple[str, int, int]) -> None:
+    seen: list[tuple[str, int, int]] = []
+    show = showing(lambda *report: seen.append(report))
+    assert show is not None
+    show(pull)
+    assert seen == [shown]
+
+
+def test_nobody_looks() -> None:
+    assert showing(None) is None
