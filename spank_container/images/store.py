@@ -16,20 +16,20 @@ this is cheap, since the Prolog does it.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from spank_container.errors import NodeError, ParseError, SiteError, UserError
+from spank_container.errors import ParseError, UserError
 from spank_container.images import meta_json
 from spank_container.images.durable import locked, make_folder, sync, write_file
+from spank_container.images.store_files import broken, check_root, read_file, writing
 from spank_container.images.tag_names import PATTERN, tag_file, tagged_name
 from spank_container.values.access import unknown_image
 from spank_container.values.image_format import ImageFormat
 from spank_container.values.image_ref import Digest, ImageId, ImageRef, ImportedRef, RegistryRef, parse_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from spank_container.values.access import Access
@@ -107,7 +107,7 @@ class Store:
         path = self.beside(digest, kind)
         meta = self._described(path, digest)
         if (meta.access is None) != (self.whole is None):
-            raise _broken(path, "it does not say who may use it, or says it in the wrong place")
+            raise broken(path, "it does not say who may use it, or says it in the wrong place")
         return meta
 
     def _described(self, path: Path, digest: Digest) -> ImageMeta:
@@ -117,9 +117,9 @@ class Store:
         try:
             meta = meta_json.decode(data)
         except ValueError as error:
-            raise _broken(path, str(error)) from error
+            raise broken(path, str(error)) from error
         if meta.digest != digest:
-            raise _broken(path, f"it describes {meta.digest}")
+            raise broken(path, f"it describes {meta.digest}")
         return meta
 
     def resolve(self, ref: ImageRef) -> Digest:
@@ -127,7 +127,7 @@ class Store:
         digest = self.pointed(ref)
         if digest and self.has(digest):
             return digest
-        self._check_root()
+        check_root(self.whole or self.root)
         hint = f"spank-container pull {ref}" if isinstance(ref, RegistryRef) else "see: spank-container images"
         raise UserError(f"the image {ref} is not in the store", hint)
 
@@ -138,7 +138,7 @@ class Store:
         """
         if self.has(digest):
             return self.meta(digest)
-        with _writing(self.root):
+        with writing(self.root):
             self.make_folders()
             self._remove_rubbish()
             with locked(self.lock_path(digest)):
@@ -153,7 +153,7 @@ class Store:
     def tag(self, ref: RegistryRef | ImportedRef, digest: Digest) -> None:
         """Let `ref` mean `digest` from now on."""
         path = self._tag_path(ref)
-        with _writing(path):
+        with writing(path):
             make_folder(path.parent)
             with locked(path.with_name(f".{path.name}.lock")):
                 for rubbish in path.parent.glob(f".{path.name}.*.partial"):
@@ -247,27 +247,10 @@ class Store:
         try:
             return parse_digest(data.decode("ascii", "replace").strip())
         except ParseError as error:
-            raise _broken(path, error.message) from error
+            raise broken(path, error.message) from error
 
     def _read(self, path: Path, largest: int) -> bytes | None:
-        try:
-            with path.open("rb") as file:
-                data = file.read(largest + 1)
-        except (FileNotFoundError, NotADirectoryError):
-            self._check_root()
-            return None
-        except OSError as error:
-            raise NodeError.from_os_error("reading the image store", error, path) from error
-        if len(data) > largest:
-            raise _broken(path, f"it is longer than {largest} bytes")
-        return data
-
-    def _check_root(self) -> None:
-        """A store that is not mounted here is the site's fault, not that of the user who names an image."""
-        if not (self.whole or self.root).is_dir():
-            raise SiteError(
-                f"there is no image store at {self.root}", hint="mount it, or let [images] store name the right folder"
-            )
+        return read_file(path, largest, self.whole or self.root)
 
     def beside(self, digest: Digest, kind: str) -> Path:
         """A file about an image: "json", "removed" or "failed"."""
@@ -291,15 +274,3 @@ def digest_of(path: Path) -> Digest | None:
         return parse_digest(path.name.lstrip(".").split(".")[0].replace("-", ":", 1))
     except ParseError:
         return None
-
-
-def _broken(path: Path, why: str) -> SiteError:
-    return SiteError(f"the image store is broken: {why} [{path}]", hint="remove the file and pull the image again")
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise NodeError.from_os_error("writing the image store", error, error.filename or path) from error
