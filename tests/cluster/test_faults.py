@@ -173,9 +173,14 @@ for script in /etc/slurm/prolog.d/*; do env -u PATH -u HOME $script; done
 """
 
 
+def submitted(site: Cluster, *options: str) -> str:
+    """The request that a job with these options would carry: the first line; variables of the job follow it."""
+    return site.run([PROGRAM, "submit", *options]).stdout.partition("\n")[0]
+
+
 def test_the_sweep_takes_what_is_dead_and_leaves_what_lives(site: Cluster) -> None:
     node = site.members["n1"]
-    request = site.run([PROGRAM, "submit", "--image=docker:debian:trixie", CACHE]).stdout
+    request = submitted(site, "--image=docker:debian:trixie", CACHE)
     with running(site, "srun sh -c 'echo kept > /mnt/file'; pause swept; srun cat /mnt/file", *ON_N1) as job:
         job.reach("swept")
         node.sh(PROLOG, stdin=request)
@@ -194,7 +199,7 @@ def test_the_sweep_takes_what_is_dead_and_leaves_what_lives(site: Cluster) -> No
 
 
 def test_an_image_that_is_gone_before_the_job_starts(site: Cluster) -> None:
-    digest = json.loads(site.run([PROGRAM, "submit", IMAGE]).stdout)["digest"].replace(":", "-")
+    digest = json.loads(submitted(site, IMAGE))["digest"].replace(":", "-")
     images = DATA / "shared/spank-container/images"
     number = jobs.start(site.members["login"], "#!/bin/sh\necho it runs", "--hold", *ON_N1)
     (images / f"{digest}.squashfs").rename(images / "away")

@@ -285,19 +285,20 @@ def served(node: Node, *program: str, by: int = 0) -> Iterator[Path]:
         folder.mkdir()
         os.chown(folder, by or ALICE, by or ALICE)
     for_all(node)
-    command = [word.format(node.path) for word in (*program, "-f", "-o", "allow_other")]
+    leash = ("setpriv", "--pdeathsig", "KILL", "--")  # a server whose mount was taken away spins
+    command = [word.format(node.path) for word in (*leash, *program, "-f", "-o", "allow_other")]
     server = subprocess.Popen(
         [*command, *([node.path / "behind"] if "bindfs" in command else []), place],
         user=by or None,
         group=by or None,
         extra_groups=[] if by else None,
     )
-    wait_for(lambda: mounts.is_mount_point(str(place)))
     try:
+        wait_for(lambda: mounts.is_mount_point(str(place)))
         yield place
     finally:
         mounts.unmount(str(place))
-        server.terminate()
+        server.kill()
         server.wait(30)
 
 

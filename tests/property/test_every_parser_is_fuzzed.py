@@ -62,6 +62,7 @@ NO_USERS_TEXT = {
     "images.convert._read_once": "opens layers, for tar_reader",
     "images.convert._read_twice": "opens layers, for tar_reader",
     "images.store._read": "bytes, for meta_json.decode",
+    "images.store_files.read_file": "the same bytes",
     "install.manifest.read_manifest": "what the installer wrote",
     "name_service._read": "bytes of a child's",
     "run.reading_from": "a program's output, read by others",
