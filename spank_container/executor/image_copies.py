@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -63,6 +64,7 @@ class ImageCopies:
 
     def _copied(self, digest: str, original: int) -> int | None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_roots(self.folder)
         path = self.folder / f"{digest}.squashfs"
         # Jobs that want another image do not wait for this one.
         with locked(self.folder / f".{digest}.lock"):
@@ -88,6 +90,13 @@ class ImageCopies:
         for path in self.folder.glob("*.squashfs"):
             with suppress(FileNotFoundError):
                 yield path, path.stat()
+
+
+def _check_roots(folder: Path) -> None:
+    """Whoever else could write there would have the kernel mount what he likes, and could read private images."""
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or (status.st_uid, stat.S_IMODE(status.st_mode)) != (0, 0o700):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
 
 def _copy(original: int, path: Path, size: int) -> None:

@@ -90,3 +90,14 @@ def test_a_full_disk_is_no_obstacle(copies: ImageCopies, tmp_path: Path, monkeyp
     assert names(copies) == []
     assert list(copies.folder.iterdir()) == []
     assert (tmp_path / "log").read_text() == (f"no copy of the image a: No space left on device [{copies.folder}]")
+
+
+@pytest.mark.parametrize(("owner", "mode"), [(2001, 0o700), (0, 0o755), (0, 0o770)])
+def test_a_folder_that_is_not_root_s_alone_is_not_used(
+    copies: ImageCopies, tmp_path: Path, owner: int, mode: int
+) -> None:
+    copies.folder.mkdir()
+    os.chown(copies.folder, owner, owner)
+    copies.folder.chmod(mode)
+    assert use(copies, tmp_path, "a") == f"{tmp_path}/a"
+    assert (tmp_path / "log").read_text() == f"no copy of the image a: Operation not permitted [{copies.folder}]"
